@@ -1,1 +1,6 @@
-//! Placeholder until the first commit of this crate.
+//! The inetd of Xen: a DNS question or a connection summons a VM.
+//!
+//! Owns `jitsu serve` (DNS, the holding proxy, the decision which service should run), the
+//! command line, and `jitsu up`. It must not know a hypervisor: it asks the toolstack.
+
+pub mod summon;

@@ -76,7 +76,7 @@ impl Decoder {
     }
 
     /// The next message, or None until more bytes arrive. Call until it gives None.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+    pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let rest = &self.buffer[self.start..];
         let Some((prefix, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else {
             return Ok(None);
