@@ -3,4 +3,8 @@
 //! Owns `jitsu serve` (DNS, the holding proxy, the decision which service should run), the
 //! command line, and `jitsu up`. It must not know a hypervisor: it asks the toolstack.
 
+pub mod client;
+pub mod config;
+pub mod forward;
 pub mod summon;
+pub mod zones;
