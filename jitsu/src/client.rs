@@ -275,7 +275,7 @@ async fn read_frame(
     reader: &mut OwnedReadHalf,
     decoder: &mut Decoder,
 ) -> Result<ServerFrame, ReadError> {
-    let mut buffer = [0; 16 * 1024];
+    let mut buffer = [0; 8 * 1024];
     loop {
         if let Some(frame) = decoder.take()? {
             return Ok(frame);

@@ -5,6 +5,10 @@
 
 pub mod client;
 pub mod config;
+pub mod dns;
 pub mod forward;
+pub mod proxy;
+pub mod ready;
+pub mod serve;
 pub mod summon;
 pub mod zones;

@@ -154,6 +154,11 @@ impl Summoner {
         Summoner { limits, services: HashMap::new(), clients: 0 }
     }
 
+    /// Other bounds from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Takes in one thing that happened to service `name`; what is to be done is added to `out`.
     pub fn handle(&mut self, now: Instant, name: &Name, input: Input, out: &mut Vec<Effect>) {
         let world = self.world(now);
