@@ -1,1 +1,50 @@
-//! Placeholder until the first commit of this crate.
+//! An embedded, branch-consistent store of small structured state, in the spirit of Irmin.
+//!
+//! Contents are at paths made of steps, in directories, under commits, which branches point at.
+//! Everything below a branch is immutable and named by its hash; a branch is moved by
+//! compare-and-swap. Branches are merged three-way, each kind of contents in its own manner.
+//!
+//! - [`Store`]: branches, updates, merges, history, watches. [`Batch`]: several of them at once.
+//! - [`Tree`], [`Path`], [`Contents`]: what a commit holds.
+//! - [`backend`]: where it is kept; [`Backend`] is what a new one must do.
+//!
+//! It knows nothing of what is stored in it, asks no clock, starts no thread, and needs no
+//! runtime.
+//!
+//! What it is made of, from the bottom: `codec` and `id` (canonical bytes and their names),
+//! `contents`, `tree` (directories as persistent, lazily loaded nodes), `commit`, `diff` and
+//! `merge` over trees, `history` over commits, `batch` and `store` over branches.
+
+mod batch;
+mod cache;
+mod codec;
+mod commit;
+mod contents;
+mod diff;
+mod error;
+mod history;
+mod id;
+mod merge;
+mod name;
+mod path;
+mod store;
+mod tree;
+mod watch;
+
+pub mod backend;
+
+pub use self::backend::{Backend, HeadChange};
+pub use self::batch::{Batch, Merged};
+pub use self::codec::{DecodeError, ObjectKind};
+pub use self::commit::{Commit, Meta, PARENTS_MAX};
+pub use self::contents::{Contents, Register, Why};
+pub use self::diff::Change;
+pub use self::error::{Damage, MergeError, Place, PublishError, StorageError, UpdateError};
+pub use self::history::Log;
+pub use self::id::{Id, IdError, IdPrefix};
+pub use self::merge::{Conflict, Side};
+pub use self::name::{BRANCH_BYTES_MAX, BranchName, NameError, NameFault};
+pub use self::path::{PATH_STEPS_MAX, Path, STEP_BYTES_MAX, Step};
+pub use self::store::{FOUND_MAX, Store, TRIES_MAX};
+pub use self::tree::{Entries, Kind, Tree, TreeError};
+pub use self::watch::{HeadMoved, Watch};

@@ -1,0 +1,93 @@
+//! Owns what a store asks of storage: objects by name, and heads moved by compare-and-swap.
+//! Must not know what the objects mean.
+
+mod faulty;
+#[cfg(not(target_arch = "wasm32"))]
+mod log;
+mod memory;
+
+use std::sync::Arc;
+
+pub use self::faulty::{Fault, Faulty};
+#[cfg(not(target_arch = "wasm32"))]
+pub use self::log::{Log, LogOptions};
+pub use self::memory::Memory;
+use crate::codec::ObjectKind;
+use crate::error::StorageError;
+use crate::id::{Id, IdPrefix};
+use crate::name::BranchName;
+
+/// The largest object a backend takes, in bytes.
+pub const OBJECT_BYTES_MAX: usize = 64 << 20;
+
+/// One head to move: from `old` to `new`, where `None` means that there is no such branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadChange {
+    /// The branch.
+    pub branch: BranchName,
+    /// What its head must be for the change to happen.
+    pub old: Option<Id>,
+    /// What its head is afterwards.
+    pub new: Option<Id>,
+}
+
+/// Where objects and heads are kept.
+///
+/// Objects are written first and heads moved last, so that a crash between the two leaves
+/// garbage and never damage. One suite of tests runs over every backend.
+pub trait Backend: Send + Sync {
+    /// The bytes of an object, its kind byte first.
+    fn get(&self, id: &Id) -> Result<Option<Arc<[u8]>>, StorageError>;
+
+    /// Keeps an object. Everything it refers to was put before it; putting it again does nothing.
+    /// Once this returns `Ok` the object can be read, and is durable when the next
+    /// [`Backend::set_heads`] or [`Backend::sync`] that succeeds returns, even if others fail
+    /// before that one.
+    fn put(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// Makes every object put so far durable.
+    fn sync(&self) -> Result<(), StorageError>;
+
+    /// The durable head of a branch.
+    fn head(&self, branch: &BranchName) -> Result<Option<Id>, StorageError>;
+
+    /// Moves all these heads or none. `Ok(true)`: all moved, durable together with every object
+    /// put before. `Ok(false)`: some `old` was not the head and nothing moved; whoever moved it
+    /// is visible by now, so that trying again makes progress. An error leaves the old heads
+    /// here, and after reopening either all old or all new ones.
+    fn set_heads(&self, changes: &[HeadChange]) -> Result<bool, StorageError>;
+
+    /// All branches and their heads, by name.
+    fn branches(&self) -> Result<Vec<(BranchName, Id)>, StorageError>;
+
+    /// At most `limit` objects of a kind whose ids begin so, in no order.
+    fn ids_with_prefix(
+        &self,
+        kind: ObjectKind,
+        prefix: &IdPrefix,
+        limit: usize,
+    ) -> Result<Vec<Id>, StorageError>;
+}
+
+/// A backend that trees and commits keep, to load what they refer to.
+#[derive(Clone)]
+pub(crate) struct Source(pub(crate) Arc<dyn Backend>);
+
+impl Source {
+    pub(crate) fn is(&self, other: &Source) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.0), Arc::as_ptr(&other.0))
+    }
+
+    /// The bytes of an object that something refers to, and that hence must be there.
+    pub(crate) fn fetch(&self, id: &Id) -> Result<Arc<[u8]>, StorageError> {
+        self.0.get(id)?.ok_or(StorageError::Missing { id: *id })
+    }
+}
+
+impl std::ops::Deref for Source {
+    type Target = dyn Backend;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}

@@ -1,0 +1,241 @@
+//! Owns the transaction over several branches: commits and merges that see each other and are
+//! published together. Must not know how trees merge, nor how heads are kept.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::backend::HeadChange;
+use crate::commit::{Commit, Meta};
+use crate::error::{PublishError, StorageError};
+use crate::history::{self, Ancestors, Fresh};
+use crate::id::Id;
+use crate::merge::{self, Conflict};
+use crate::name::BranchName;
+use crate::store::Store;
+use crate::tree::Tree;
+
+/// Commits and moved heads that become visible together, or not at all. It sees its own writes;
+/// others see nothing of it before [`Batch::publish`].
+///
+/// ```
+/// use jitsu_store::{BranchName, Contents, Meta, Store};
+/// let store = Store::memory();
+/// let (main, subject) = (BranchName::new("main")?, BranchName::new("domain/www")?);
+/// let mut batch = store.batch();
+/// let mut tree = jitsu_store::Tree::empty();
+/// tree.set(&"domains/www/wanted".parse()?, Contents::text("running"))?;
+/// let asked = batch.commit(&subject, tree, Meta::default())?;
+/// batch.merge(&main, &asked.id(), Meta::default())?;
+/// assert!(store.head(&main)?.is_none());
+/// batch.publish()?;
+/// assert_eq!(store.head(&main)?.unwrap().parents(), [asked.id()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a batch that is not published has not happened"]
+pub struct Batch {
+    store: Store,
+    seen: BTreeMap<BranchName, Seen>,
+    /// Commits made here that were not in the store before, so that no older one descends from
+    /// them.
+    fresh: Fresh,
+    /// What is known about the ancestors of the heads that were merged into.
+    ancestors: HashMap<BranchName, Ancestors>,
+}
+
+/// A branch as the batch sees it.
+struct Seen {
+    /// The head when the batch first looked.
+    old: Option<Id>,
+    new: Option<Commit>,
+    moved: bool,
+}
+
+/// What came of a merge.
+#[derive(Clone, Debug)]
+pub enum Merged {
+    /// Everything in it had been merged before: nothing was done.
+    Already,
+    /// The commit that merges.
+    Commit(Commit),
+    /// Where the two cannot be merged: nothing was done.
+    Conflicts(Vec<Conflict>),
+}
+
+impl Batch {
+    pub(crate) fn new(store: Store) -> Batch {
+        Batch { store, seen: BTreeMap::new(), fresh: HashMap::new(), ancestors: HashMap::new() }
+    }
+
+    /// The head of a branch as this batch sees it.
+    pub fn head(&mut self, branch: &BranchName) -> Result<Option<Commit>, StorageError> {
+        Ok(self.look(branch)?.new.clone())
+    }
+
+    /// Commits a tree to a branch, on top of its head.
+    pub fn commit(
+        &mut self,
+        branch: &BranchName,
+        tree: Tree,
+        meta: Meta,
+    ) -> Result<Commit, StorageError> {
+        let head = self.head(branch)?;
+        let commit = self.create(head.as_slice(), tree, meta)?;
+        self.move_to(branch, Some(commit.clone()))?;
+        Ok(commit)
+    }
+
+    /// Merges a commit into a branch. It always makes a commit that says who merged, unless
+    /// everything was merged before; a branch that does not exist begins with it.
+    pub fn merge(
+        &mut self,
+        into: &BranchName,
+        from: &Id,
+        meta: Meta,
+    ) -> Result<Merged, StorageError> {
+        let theirs = self.find(from)?;
+        let Some(ours) = self.head(into)? else {
+            let commit = self.create(&[theirs.clone()], theirs.tree(), meta)?;
+            self.move_to(into, Some(commit.clone()))?;
+            return Ok(Merged::Commit(commit));
+        };
+        let Some(base) = self.base(into, &ours, &theirs)? else { return Ok(Merged::Already) };
+        match merge::trees(&base, &ours.tree(), &theirs.tree())? {
+            Err(conflicts) => Ok(Merged::Conflicts(conflicts)),
+            Ok(tree) => {
+                let commit = self.create(&[ours, theirs], tree, meta)?;
+                self.move_to(into, Some(commit.clone()))?;
+                Ok(Merged::Commit(commit))
+            }
+        }
+    }
+
+    /// Moves a branch to a commit, making it if there is none.
+    pub fn set(&mut self, branch: &BranchName, to: Id) -> Result<(), StorageError> {
+        let commit = self.find(&to)?;
+        self.move_to(branch, Some(commit))
+    }
+
+    /// Removes a branch. Whether there was one.
+    pub fn delete(&mut self, branch: &BranchName) -> Result<bool, StorageError> {
+        let was_there = self.head(branch)?.is_some();
+        self.move_to(branch, None)?;
+        Ok(was_there)
+    }
+
+    /// Publishes everything, durably, or nothing. A batch that moved nothing is published without
+    /// asking anyone.
+    pub fn publish(self) -> Result<(), PublishError> {
+        let moved: Vec<_> = self.seen.into_iter().filter(|(_, seen)| seen.moved).collect();
+        let changes: Vec<HeadChange> = moved
+            .iter()
+            .map(|(branch, seen)| HeadChange {
+                branch: branch.clone(),
+                old: seen.old,
+                new: seen.new.as_ref().map(Commit::id),
+            })
+            .collect();
+        self.store.publish(&changes)?;
+        let heads = moved.into_iter().filter_map(|(branch, seen)| Some((branch, seen.new?)));
+        self.store.keep(heads, self.ancestors);
+        Ok(())
+    }
+
+    fn look(&mut self, branch: &BranchName) -> Result<&mut Seen, StorageError> {
+        if !self.seen.contains_key(branch) {
+            let new = self.store.head(branch)?;
+            let seen = Seen { old: new.as_ref().map(Commit::id), new, moved: false };
+            self.seen.insert(branch.clone(), seen);
+        }
+        Ok(self.seen.get_mut(branch).expect("BUG: just inserted"))
+    }
+
+    fn move_to(&mut self, branch: &BranchName, to: Option<Commit>) -> Result<(), StorageError> {
+        let seen = self.look(branch)?;
+        seen.new = to;
+        seen.moved = true;
+        Ok(())
+    }
+
+    fn find(&self, id: &Id) -> Result<Commit, StorageError> {
+        match self.fresh.get(id) {
+            Some(commit) => Ok(commit.clone()),
+            None => self.store.history().commit(id),
+        }
+    }
+
+    fn create(
+        &mut self,
+        parents: &[Commit],
+        tree: Tree,
+        meta: Meta,
+    ) -> Result<Commit, StorageError> {
+        let (commit, is_new) = self.store.create(parents, tree, meta)?;
+        if is_new {
+            self.fresh.insert(commit.id(), commit.clone());
+        }
+        Ok(commit)
+    }
+
+    /// The base for merging `theirs` into the head `ours` of a branch; `None` if it is merged.
+    fn base(
+        &mut self,
+        into: &BranchName,
+        ours: &Commit,
+        theirs: &Commit,
+    ) -> Result<Option<Tree>, StorageError> {
+        let mut known = self.ancestors(into, ours)?;
+        let base = self.base_among(&mut known, ours, theirs);
+        self.ancestors.insert(into.clone(), known);
+        base
+    }
+
+    fn base_among(
+        &self,
+        known: &mut Ancestors,
+        ours: &Commit,
+        theirs: &Commit,
+    ) -> Result<Option<Tree>, StorageError> {
+        let history = self.store.history();
+        let mut is_merged = |commit: &Commit| {
+            known.contain(history, &commit.id(), commit.generation(), &self.fresh)
+        };
+        let already = match is_merged(theirs)? {
+            Some(already) => already,
+            None => history::is_ancestor(history, &theirs.id(), &ours.id())?,
+        };
+        if already {
+            return Ok(None);
+        }
+        // A line of commits that leads from `theirs` to an ancestor of `ours` has its end as the
+        // only lowest common ancestor; any other shape needs the general walk.
+        let mut at = theirs.clone();
+        loop {
+            at = match at.parents() {
+                [] => return Ok(Some(Tree::empty())),
+                [parent] => self.find(parent)?,
+                _ => break,
+            };
+            match is_merged(&at)? {
+                Some(true) => return Ok(Some(at.tree())),
+                Some(false) => {}
+                None => break,
+            }
+        }
+        self.store.bases().of(history, &ours.id(), &theirs.id()).map(Some)
+    }
+
+    /// What is known about the ancestors of a head: from this batch, from an earlier one, or
+    /// nothing yet.
+    fn ancestors(&mut self, of: &BranchName, head: &Commit) -> Result<Ancestors, StorageError> {
+        let mut known = self.ancestors.remove(of).or_else(|| self.store.take_ancestors(of));
+        if let Some(known) = known.as_mut()
+            && known.head() != head.id()
+            && head.parents().contains(&known.head())
+        {
+            known.advance(self.store.history(), head, &self.fresh)?;
+        }
+        match known {
+            Some(known) if known.head() == head.id() => Ok(known),
+            _ => Ancestors::of(self.store.history(), head.id(), &self.fresh),
+        }
+    }
+}

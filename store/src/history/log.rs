@@ -1,0 +1,114 @@
+//! Owns the order in which history is told: newest first, every commit before its parents.
+//! Must not know branches.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::History;
+use crate::commit::Commit;
+use crate::error::StorageError;
+use crate::id::Id;
+use crate::path::Path;
+use crate::tree::node::Entry;
+use crate::tree::{Tree, directory};
+
+/// A commit and all its ancestors: by falling generation, and of the same generation by falling
+/// time. Ends after an error.
+pub struct Log {
+    history: Arc<History>,
+    /// Commits to come, by generation, time and id.
+    next: BTreeSet<(u64, u64, Id)>,
+    seen: HashSet<Id>,
+    touching: Option<Path>,
+    start: Option<Id>,
+}
+
+impl Log {
+    pub(crate) fn new(history: Arc<History>, from: Id) -> Log {
+        let (next, seen) = (BTreeSet::new(), HashSet::new());
+        Log { history, next, seen, touching: None, start: Some(from) }
+    }
+
+    /// Keeps only commits that changed something at this path or below it, relative to their
+    /// parent; a merge, relative to every parent.
+    pub fn touching(mut self, path: Path) -> Log {
+        self.touching = Some(path);
+        self
+    }
+
+    fn await_turn(&mut self, id: &Id) -> Result<(), StorageError> {
+        if self.seen.insert(*id) {
+            let record = self.history.record(id)?;
+            self.next.insert((record.generation(), record.time_ms(), *id));
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self) -> Result<Option<Commit>, StorageError> {
+        if let Some(start) = self.start.take() {
+            self.await_turn(&start)?;
+        }
+        while let Some((_, _, id)) = self.next.pop_last() {
+            // Nothing that comes later can lead here again: all descendants had their turn.
+            self.seen.remove(&id);
+            let commit = self.history.commit(&id)?;
+            for parent in commit.parents() {
+                self.await_turn(parent)?;
+            }
+            if self.is_wanted(&commit)? {
+                return Ok(Some(commit));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_wanted(&self, commit: &Commit) -> Result<bool, StorageError> {
+        let Some(path) = &self.touching else { return Ok(true) };
+        if commit.parents().is_empty() {
+            return Ok(commit.tree().entry(path)?.is_some_and(|entry| !is_nothing(&entry)));
+        }
+        for parent in commit.parents() {
+            if same_at(&commit.tree(), &self.history.commit(parent)?.tree(), path)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The root is there even if it is empty.
+fn is_nothing(entry: &Entry) -> bool {
+    matches!(entry, Entry::Directory(link) if directory::is_empty(link))
+}
+
+/// Whether two trees hold the same at a path, looking no further than where they differ.
+fn same_at(a: &Tree, b: &Tree, path: &Path) -> Result<bool, StorageError> {
+    let (mut a, mut b) = (a.root().clone(), b.root().clone());
+    for step in path {
+        if a.same(&b) {
+            return Ok(true);
+        }
+        let below = (directory::get(&a, step)?, directory::get(&b, step)?);
+        let next = match below {
+            (None, None) => return Ok(true),
+            (Some(Entry::Directory(a)), Some(Entry::Directory(b))) => (a.clone(), b.clone()),
+            // Contents, at the end of the path or on the way: there is nothing below them.
+            (Some(Entry::Value(a)), Some(Entry::Value(b))) => return Ok(a.load()? == b.load()?),
+            _ => return Ok(false),
+        };
+        (a, b) = next;
+    }
+    Ok(a.id() == b.id())
+}
+
+impl Iterator for Log {
+    type Item = Result<Commit, StorageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.advance();
+        if next.is_err() {
+            self.next.clear();
+        }
+        next.transpose()
+    }
+}

@@ -1,0 +1,261 @@
+//! Owns the three-way merge of trees. Must not know where the base comes from.
+//!
+//! A part of which the base and one side are known to be the same is taken from the other side
+//! unseen, so that the cost follows what both sides changed in the same place, not the size of
+//! either. That both sides are the same is no reason to stop: counters in them add up.
+
+mod conflict;
+
+pub use self::conflict::{Conflict, Side};
+use crate::contents::{Contents, Why};
+use crate::diff::Aligned;
+use crate::error::StorageError;
+use crate::id::Id;
+use crate::path::{Path, Step};
+use crate::tree::lazy::Link;
+use crate::tree::node::{Entry, Node, Part, SLOTS, Slots, Value};
+use crate::tree::{Tree, directory};
+
+/// Merges two trees that were made from `base`.
+pub(crate) fn trees(
+    base: &Tree,
+    ours: &Tree,
+    theirs: &Tree,
+) -> Result<Result<Tree, Vec<Conflict>>, StorageError> {
+    let mut merge = Merge { at: Vec::new(), conflicts: Vec::new(), is_base: false };
+    let tree = merge.roots(base, ours, theirs)?;
+    if merge.conflicts.is_empty() {
+        return Ok(Ok(tree));
+    }
+    merge.conflicts.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Err(merge.conflicts))
+}
+
+/// Merges two trees into one that is only a base for others. Where they conflict it holds a
+/// value that neither side has, so that the sides must agree there or conflict themselves.
+pub(crate) fn bases(base: &Tree, ours: &Tree, theirs: &Tree) -> Result<Tree, StorageError> {
+    let mut merge = Merge { at: Vec::new(), conflicts: Vec::new(), is_base: true };
+    merge.roots(base, ours, theirs)
+}
+
+struct Merge {
+    at: Vec<Step>,
+    conflicts: Vec<Conflict>,
+    is_base: bool,
+}
+
+/// The base, our and their version of one thing.
+#[derive(Clone, Copy)]
+struct Three<T> {
+    base: T,
+    ours: T,
+    theirs: T,
+}
+
+impl<T> Three<T> {
+    fn map<U>(self, mut f: impl FnMut(T) -> U) -> Three<U> {
+        Three { base: f(self.base), ours: f(self.ours), theirs: f(self.theirs) }
+    }
+
+    fn try_map<U, E>(self, mut f: impl FnMut(T) -> Result<U, E>) -> Result<Three<U>, E> {
+        Ok(Three { base: f(self.base)?, ours: f(self.ours)?, theirs: f(self.theirs)? })
+    }
+}
+
+impl Merge {
+    fn roots(&mut self, base: &Tree, ours: &Tree, theirs: &Tree) -> Result<Tree, StorageError> {
+        let three = Three { base: base.root(), ours: ours.root(), theirs: theirs.root() };
+        let merged = self.nodes(three.map(Some), 0)?;
+        Ok(merged.map_or_else(Tree::empty, Tree::new))
+    }
+
+    /// Merges nodes of the same depth, where `None` is an empty one.
+    fn nodes(
+        &mut self,
+        three: Three<Option<&Link>>,
+        depth: usize,
+    ) -> Result<Option<Link>, StorageError> {
+        if three.ours.is_none() && three.theirs.is_none() {
+            return Ok(None);
+        }
+        if same_links(three.base, three.theirs) {
+            return Ok(three.ours.cloned());
+        }
+        if same_links(three.base, three.ours) {
+            return Ok(three.theirs.cloned());
+        }
+        let empty = Node::empty();
+        let nodes = three.try_map(|link| link.map_or(Ok(&empty), Link::load))?;
+        let merged = match (nodes.base, nodes.ours, nodes.theirs) {
+            (Node::Leaf(base), Node::Leaf(ours), Node::Leaf(theirs)) => {
+                let entries = self.leaves(Three { base, ours, theirs })?;
+                directory::from_entries(entries, depth)
+            }
+            _ => directory::from_slots(self.slots(nodes, depth)?)?,
+        };
+        // What comes out as it was keeps its id, and all that is known about it.
+        for side in [three.ours, three.theirs].into_iter().flatten() {
+            if unchanged(&merged, side.load()?) {
+                return Ok(Some(side.clone()));
+            }
+        }
+        Ok((merged.count() > 0).then(|| Link::new(merged)))
+    }
+
+    fn slots(&mut self, nodes: Three<&Node>, depth: usize) -> Result<Slots, StorageError> {
+        let sides = nodes.map(|node| directory::slots(node, depth));
+        let mut merged = Slots::default();
+        for slot in 0..SLOTS {
+            let parts = Three {
+                base: sides.base[slot].as_ref(),
+                ours: sides.ours[slot].as_ref(),
+                theirs: sides.theirs[slot].as_ref(),
+            };
+            if let Some(link) =
+                self.nodes(parts.map(|part| part.map(|part| &part.link)), depth + 1)?
+            {
+                merged[slot] = Some(part(link, parts)?);
+            }
+        }
+        Ok(merged)
+    }
+
+    fn leaves(
+        &mut self,
+        three: Three<&Vec<(Step, Entry)>>,
+    ) -> Result<Vec<(Step, Entry)>, StorageError> {
+        let mut merged = Vec::new();
+        for sides in Aligned::new([three.base, three.ours, three.theirs]) {
+            let (step, _) = sides.iter().flatten().next().expect("BUG: a step on no side");
+            let [base, ours, theirs] = sides.map(|side| side.map(|(_, entry)| entry));
+            self.at.push(step.clone());
+            let entry = self.entries(Three { base, ours, theirs })?;
+            self.at.pop();
+            merged.extend(entry.map(|entry| (step.clone(), entry)));
+        }
+        Ok(merged)
+    }
+
+    fn entries(&mut self, three: Three<Option<&Entry>>) -> Result<Option<Entry>, StorageError> {
+        if three.ours.is_none() && three.theirs.is_none() {
+            return Ok(None);
+        }
+        if same_entries(three.base, three.theirs)? {
+            return Ok(three.ours.cloned());
+        }
+        if same_entries(three.base, three.ours)? {
+            return Ok(three.theirs.cloned());
+        }
+        if let Some(directories) = directories(three) {
+            let below = self.nodes(directories, 0)?;
+            return Ok(below.map(Entry::Directory));
+        }
+        match (three.ours, three.theirs) {
+            (Some(Entry::Value(ours)), Some(Entry::Value(theirs))) => {
+                self.values(three, ours, theirs)
+            }
+            (ours, theirs) if same_entries(ours, theirs)? => Ok(ours.cloned()),
+            (None, _) | (_, None) => self.conflict(three, Why::ChangedAndRemoved),
+            _ => self.conflict(three, Why::ContentsAndDirectory),
+        }
+    }
+
+    fn values(
+        &mut self,
+        three: Three<Option<&Entry>>,
+        ours: &Value,
+        theirs: &Value,
+    ) -> Result<Option<Entry>, StorageError> {
+        let base = match three.base {
+            Some(Entry::Value(base)) => Some(base.load()?),
+            // Both sides put contents in place of the directory, as if it had not been there.
+            Some(Entry::Directory(_)) | None => None,
+        };
+        match Contents::merge(base, ours.load()?, theirs.load()?) {
+            Ok(merged) if merged == *ours.load()? => Ok(three.ours.cloned()),
+            Ok(merged) => Ok(Some(Entry::Value(Value::new(merged)))),
+            Err(why) => self.conflict(three, why),
+        }
+    }
+
+    fn conflict(
+        &mut self,
+        three: Three<Option<&Entry>>,
+        why: Why,
+    ) -> Result<Option<Entry>, StorageError> {
+        if self.is_base {
+            return Ok(Some(Entry::Value(Value::new(disputed(three)))));
+        }
+        let sides = three.try_map(|entry| entry.map(Side::of).transpose())?;
+        let path = Path::found(self.at.clone());
+        let Three { base, ours, theirs } = sides;
+        self.conflicts.push(Conflict { path, base, ours, theirs, why });
+        Ok(None)
+    }
+}
+
+/// A value that nobody has put anywhere, the same whichever side is ours.
+fn disputed(three: Three<Option<&Entry>>) -> Contents {
+    let id = |entry: Option<&Entry>| match entry {
+        Some(Entry::Directory(link)) => link.id(),
+        Some(Entry::Value(value)) => value.id(),
+        None => Id::from_bytes([0; 32]),
+    };
+    let mut ids = [id(three.ours), id(three.theirs)];
+    ids.sort_unstable();
+    Contents::text(format!("disputed between {} and {}", ids[0], ids[1]))
+}
+
+/// The versions as directories, if those that are there are directories: a directory that one
+/// side removed is an empty one to which entries may be added.
+fn directories(three: Three<Option<&Entry>>) -> Option<Three<Option<&Link>>> {
+    three
+        .try_map(|entry| match entry {
+            Some(Entry::Directory(link)) => Ok(Some(link)),
+            Some(Entry::Value(_)) => Err(()),
+            None => Ok(None),
+        })
+        .ok()
+}
+
+fn same_links(a: Option<&Link>, b: Option<&Link>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => a.same(b),
+        _ => false,
+    }
+}
+
+fn same_entries(a: Option<&Entry>, b: Option<&Entry>) -> Result<bool, StorageError> {
+    match (a, b) {
+        (None, None) => Ok(true),
+        (Some(a), Some(b)) => a.same(b),
+        _ => Ok(false),
+    }
+}
+
+/// Whether a merged node is, link by link, one that was there before.
+fn unchanged(merged: &Node, before: &Node) -> bool {
+    match (merged, before) {
+        (Node::Leaf(a), Node::Leaf(b)) => {
+            a.len() == b.len()
+                && a.iter().zip(b).all(|((step, a), (there, b))| step == there && a.is(b))
+        }
+        (Node::Branch(a), Node::Branch(b)) => a.iter().zip(b.iter()).all(|parts| match parts {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.link.is(&b.link),
+            _ => false,
+        }),
+        _ => false,
+    }
+}
+
+/// A merged part, whose count is known if it is one of the parts it came from.
+fn part(link: Link, from: Three<Option<&Part>>) -> Result<Part, StorageError> {
+    let known = [from.ours, from.theirs].into_iter().flatten().find(|part| part.link.is(&link));
+    let count = match known {
+        Some(part) => part.count,
+        None => link.load()?.count(),
+    };
+    Ok(Part { count, link })
+}

@@ -1,0 +1,303 @@
+//! Owns the store: branches over a backend, and what is kept in memory to be quick. Must not know
+//! how a backend keeps anything, nor how trees merge.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+use crate::backend::{Backend, HeadChange, Memory, Source};
+use crate::batch::{Batch, Merged};
+use crate::cache::Bounded;
+use crate::codec::ObjectKind;
+use crate::commit::{Commit, Meta};
+use crate::diff::{self, Change};
+use crate::error::{MergeError, PublishError, StorageError, UpdateError};
+use crate::history::{self, Ancestors, Bases, History, Log};
+use crate::id::{Id, IdPrefix};
+use crate::merge::{self, Conflict};
+use crate::name::BranchName;
+use crate::tree::Tree;
+use crate::watch::{HeadMoved, Watch, Watches};
+
+/// How often an update or a merge is tried before it gives up.
+pub const TRIES_MAX: usize = 13;
+/// The most commits that [`Store::find_commits`] finds.
+pub const FOUND_MAX: usize = 64;
+/// Half of how many heads are kept with what was loaded of their trees.
+const HEADS_HALF: usize = 512;
+/// Half of for how many branches it is kept what was merged into them.
+const ANCESTORS_HALF: usize = 4;
+
+/// A branch-consistent store: branches of commits of trees, over some backend. A clone is the
+/// same store, and may be used by any thread.
+///
+/// ```
+/// use jitsu_store::{BranchName, Contents, Meta, Path, Store};
+/// let store = Store::memory();
+/// let main = BranchName::new("main")?;
+/// let path: Path = "services/www/wanted".parse()?;
+/// let meta = Meta { author: "uid 1000".into(), message: "start www".into(), ..Meta::default() };
+/// let (commit, ()) = store.update(&main, meta, |tree| {
+///     tree.set(&path, Contents::text("running"))
+/// })?;
+/// let head = store.head(&main)?.unwrap();
+/// assert_eq!(head.id(), commit.id());
+/// assert_eq!(head.tree().get(&path)?, Some(Contents::text("running")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    source: Source,
+    history: Arc<History>,
+    bases: Bases,
+    heads: Mutex<Bounded<BranchName, Commit>>,
+    ancestors: Mutex<Bounded<BranchName, Arc<Mutex<Option<Ancestors>>>>>,
+    watches: Watches,
+    listeners: RwLock<Vec<Listener>>,
+}
+
+type Listener = Box<dyn Fn(&[HeadMoved]) + Send + Sync>;
+
+impl Store {
+    /// A store over a backend. Two stores over one backend see each other's commits, but not
+    /// each other's watches.
+    pub fn open(backend: Arc<dyn Backend>) -> Result<Store, StorageError> {
+        let source = Source(backend);
+        // A head that cannot be read is better told now than at the first merge.
+        let history = Arc::new(History::new(source.clone()));
+        for (_, head) in source.branches()? {
+            history.record(&head)?;
+        }
+        let shared = Shared {
+            source,
+            history,
+            bases: Bases::new(),
+            heads: Mutex::new(Bounded::new(HEADS_HALF)),
+            ancestors: Mutex::new(Bounded::new(ANCESTORS_HALF)),
+            watches: Watches::default(),
+            listeners: RwLock::default(),
+        };
+        Ok(Store { shared: Arc::new(shared) })
+    }
+
+    /// An empty store in memory.
+    pub fn memory() -> Store {
+        Store::open(Arc::new(Memory::new())).expect("BUG: an empty backend cannot fail")
+    }
+
+    /// The newest durable commit of a branch; `None` if there is no such branch.
+    pub fn head(&self, branch: &BranchName) -> Result<Option<Commit>, StorageError> {
+        let Some(id) = self.shared.source.head(branch)? else {
+            self.heads().remove(branch);
+            return Ok(None);
+        };
+        if let Some(commit) = self.heads().get(branch)
+            && commit.id() == id
+        {
+            return Ok(Some(commit));
+        }
+        let commit = self.shared.history.commit(&id)?;
+        self.heads().insert(branch.clone(), commit.clone());
+        Ok(Some(commit))
+    }
+
+    /// All branches and their heads, by name.
+    pub fn branches(&self) -> Result<Vec<(BranchName, Id)>, StorageError> {
+        self.shared.source.branches()
+    }
+
+    /// A commit; `None` if it is not in this store.
+    pub fn commit(&self, id: &Id) -> Result<Option<Commit>, StorageError> {
+        let record = self.shared.history.find(id)?;
+        Ok(record.map(|record| Commit::stored(record, &self.shared.source)))
+    }
+
+    /// All commits whose ids begin with these hexadecimal digits, sorted, but at most
+    /// [`FOUND_MAX`]. Digits that no id has find nothing.
+    pub fn find_commits(&self, hex_prefix: &str) -> Result<Vec<Id>, StorageError> {
+        let Ok(prefix) = hex_prefix.parse::<IdPrefix>() else { return Ok(Vec::new()) };
+        let source = &self.shared.source;
+        let mut found = source.ids_with_prefix(ObjectKind::Commit, &prefix, FOUND_MAX)?;
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Changes a branch: takes its tree, edits it, and commits the result on top of the head it
+    /// was taken from. If someone else moves the branch meanwhile the edit runs again on the new
+    /// tree, at most [`TRIES_MAX`] times in all.
+    pub fn update<T, E>(
+        &self,
+        branch: &BranchName,
+        meta: Meta,
+        mut edit: impl FnMut(&mut Tree) -> Result<T, E>,
+    ) -> Result<(Commit, T), UpdateError<E>> {
+        for _ in 0..TRIES_MAX {
+            let mut batch = self.batch();
+            let head = batch.head(branch).map_err(UpdateError::Storage)?;
+            let mut tree = head.map_or_else(Tree::empty, |head| head.tree());
+            let result = edit(&mut tree).map_err(UpdateError::Edit)?;
+            let commit = batch.commit(branch, tree, meta.clone()).map_err(UpdateError::Storage)?;
+            match batch.publish() {
+                Ok(()) => return Ok((commit, result)),
+                Err(PublishError::Raced(_)) => {}
+                Err(PublishError::Storage(error)) => return Err(UpdateError::Storage(error)),
+            }
+        }
+        Err(UpdateError::Raced { branch: branch.clone(), tries: TRIES_MAX })
+    }
+
+    /// A transaction over several branches.
+    pub fn batch(&self) -> Batch {
+        Batch::new(self.clone())
+    }
+
+    /// Merges a commit into a branch, as [`Batch::merge`], trying again if someone else moves the
+    /// branch meanwhile.
+    pub fn merge(&self, into: &BranchName, from: &Id, meta: Meta) -> Result<Merged, MergeError> {
+        for _ in 0..TRIES_MAX {
+            let mut batch = self.batch();
+            let merged = batch.merge(into, from, meta.clone())?;
+            if !matches!(merged, Merged::Commit(_)) {
+                return Ok(merged);
+            }
+            match batch.publish() {
+                Ok(()) => return Ok(merged),
+                Err(PublishError::Raced(_)) => {}
+                Err(PublishError::Storage(error)) => return Err(error.into()),
+            }
+        }
+        Err(MergeError::Raced { branch: into.clone(), tries: TRIES_MAX })
+    }
+
+    /// What differs between two trees, in the order of paths. The cost follows the change.
+    pub fn diff(&self, before: &Tree, after: &Tree) -> Result<Vec<Change>, StorageError> {
+        diff::diff(before.root(), after.root())
+    }
+
+    /// Merges two trees that were made from `base`. With the tree of a commit as `base` and that
+    /// of its parent as `theirs` this reverts the commit in `ours`.
+    pub fn merge_trees(
+        &self,
+        base: &Tree,
+        ours: &Tree,
+        theirs: &Tree,
+    ) -> Result<Result<Tree, Vec<Conflict>>, StorageError> {
+        merge::trees(base, ours, theirs)
+    }
+
+    /// The lowest common ancestors of two commits, sorted: none if they are unrelated, several if
+    /// their branches were merged into each other crosswise.
+    pub fn lcas(&self, a: &Id, b: &Id) -> Result<Vec<Id>, StorageError> {
+        history::lcas(&self.shared.history, &[*a], &[*b])
+    }
+
+    /// Whether a commit is `of` itself or an ancestor of it.
+    pub fn is_ancestor(&self, ancestor: &Id, of: &Id) -> Result<bool, StorageError> {
+        history::is_ancestor(&self.shared.history, ancestor, of)
+    }
+
+    /// A commit and all its ancestors, newest first.
+    pub fn log(&self, from: &Id) -> Log {
+        Log::new(self.shared.history.clone(), *from)
+    }
+
+    /// The movements of a branch from now on, whether it exists or not.
+    pub fn watch(&self, branch: &BranchName) -> Result<Watch, StorageError> {
+        self.shared.watches.watch(branch, &self.shared.source)
+    }
+
+    /// Calls this after each publishing, when the heads are durable, on the thread that published.
+    /// Several threads may call at once, in another order than the heads moved in. It must not
+    /// call `on_publish` itself.
+    pub fn on_publish(&self, listener: Listener) {
+        self.shared.listeners.write().expect(PANICKED).push(listener);
+    }
+
+    pub(crate) fn create(
+        &self,
+        parents: &[Commit],
+        tree: Tree,
+        meta: Meta,
+    ) -> Result<(Commit, bool), StorageError> {
+        let parents: Vec<_> = parents.iter().map(|parent| &**parent.record()).collect();
+        let (commit, is_new) = Commit::create(&self.shared.source, &parents, tree, meta)?;
+        self.shared.history.learn(&commit);
+        Ok((commit, is_new))
+    }
+
+    pub(crate) fn publish(&self, changes: &[HeadChange]) -> Result<(), PublishError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let source = &self.shared.source;
+        if !source.set_heads(changes)? {
+            return Err(PublishError::Raced(raced(changes, source)?));
+        }
+        let moved: Vec<HeadMoved> = changes
+            .iter()
+            .map(|HeadChange { branch, old, new }| HeadMoved {
+                branch: branch.clone(),
+                old: *old,
+                new: *new,
+            })
+            .collect();
+        self.shared.watches.ring(&moved, source);
+        for listener in self.shared.listeners.read().expect(PANICKED).iter() {
+            listener(&moved);
+        }
+        Ok(())
+    }
+
+    /// Keeps in memory what a batch that was published knows.
+    pub(crate) fn keep(
+        &self,
+        heads: impl Iterator<Item = (BranchName, Commit)>,
+        ancestors: HashMap<BranchName, Ancestors>,
+    ) {
+        for (branch, commit) in heads {
+            self.heads().insert(branch, commit);
+        }
+        for (branch, known) in ancestors {
+            self.ancestors().insert(branch, Arc::new(Mutex::new(Some(known))));
+        }
+    }
+
+    /// What was kept about the ancestors of the head of a branch. Whoever takes it brings it back
+    /// with [`Store::keep`]; others meanwhile begin with nothing.
+    pub(crate) fn take_ancestors(&self, of: &BranchName) -> Option<Ancestors> {
+        let known = self.ancestors().get(of)?;
+        known.lock().expect(PANICKED).take()
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.shared.history
+    }
+
+    pub(crate) fn bases(&self) -> &Bases {
+        &self.shared.bases
+    }
+
+    fn heads(&self) -> MutexGuard<'_, Bounded<BranchName, Commit>> {
+        self.shared.heads.lock().expect(PANICKED)
+    }
+
+    fn ancestors(&self) -> MutexGuard<'_, Bounded<BranchName, Arc<Mutex<Option<Ancestors>>>>> {
+        self.shared.ancestors.lock().expect(PANICKED)
+    }
+}
+
+/// Which of these branches is not where it should be.
+fn raced(changes: &[HeadChange], source: &Source) -> Result<BranchName, StorageError> {
+    for change in changes {
+        if source.head(&change.branch)? != change.old {
+            return Ok(change.branch.clone());
+        }
+    }
+    // By now it is back where it was: the first stands for all.
+    Ok(changes[0].branch.clone())
+}
+
+const PANICKED: &str = "BUG: a thread panicked inside the store";

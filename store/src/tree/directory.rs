@@ -1,0 +1,231 @@
+//! Owns how a directory is searched and changed: a trie over the hashes of its steps whose form
+//! depends only on its entries. Must not know paths.
+//!
+//! ```text
+//!   up to 32 entries          more
+//!   ┌──────────────┐          ┌── 16 slots, by bits 4·depth.. of SHA-256(step) ──┐
+//!   │ leaf, sorted │          │ part │ part │  –   │ …                           │
+//!   └──────────────┘          └──┬──────┬─────────────────────────────────────── ┘
+//!                              leaf   branch, if more than 32 are in it
+//! ```
+
+use sha2::{Digest, Sha256};
+
+use super::lazy::Link;
+use super::node::{self, Entry, LEAF_MAX, Node, Part, SLOTS, Slots};
+use crate::error::StorageError;
+use crate::path::Step;
+
+/// The hash that says where in a large directory a step is.
+pub(crate) struct Place([u8; 32]);
+
+impl Place {
+    pub(crate) fn of(step: &Step) -> Place {
+        Place(Sha256::digest(step.as_str()).into())
+    }
+
+    /// The slot at a depth. Two steps that agree in all 64 would be a collision of SHA-256.
+    pub(crate) fn slot(&self, depth: usize) -> usize {
+        let byte = self.0[depth / 2];
+        usize::from(if depth % 2 == 0 { byte >> 4 } else { byte & 15 })
+    }
+}
+
+pub(crate) fn is_empty(directory: &Link) -> bool {
+    match directory.loaded() {
+        Some(node) => node.count() == 0,
+        // Hashing the empty leaf is cheaper than loading a node to count it.
+        None => directory.id() == Link::new(Node::empty()).id(),
+    }
+}
+
+pub(crate) fn get<'a>(directory: &'a Link, step: &Step) -> Result<Option<&'a Entry>, StorageError> {
+    let mut node = directory.load()?;
+    let mut place = None;
+    for depth in 0.. {
+        match node {
+            Node::Leaf(entries) => return Ok(find(entries, step).ok().map(|at| &entries[at].1)),
+            Node::Branch(slots) => {
+                let place = place.get_or_insert_with(|| Place::of(step));
+                match &slots[place.slot(depth)] {
+                    Some(part) => node = part.link.load()?,
+                    None => return Ok(None),
+                }
+            }
+        }
+    }
+    unreachable!("BUG: the loop ends at a leaf")
+}
+
+/// The directory at a step, to be changed; made if it is not there.
+pub(crate) fn enter<'a>(
+    directory: &'a mut Link,
+    step: &Step,
+) -> Result<&'a mut Link, StorageError> {
+    if get(directory, step)?.is_none() {
+        set(directory, step, Entry::Directory(Link::new(Node::empty())))?;
+    }
+    match get_mut(directory, step, &Place::of(step), 0)? {
+        Entry::Directory(link) => Ok(link),
+        Entry::Value(_) => unreachable!("BUG: a path through contents was not refused"),
+    }
+}
+
+fn get_mut<'a>(
+    link: &'a mut Link,
+    step: &Step,
+    place: &Place,
+    depth: usize,
+) -> Result<&'a mut Entry, StorageError> {
+    match link.to_mut()? {
+        Node::Leaf(entries) => {
+            let at = find(entries, step).expect("BUG: an entry that was looked up is gone");
+            Ok(&mut entries[at].1)
+        }
+        Node::Branch(slots) => {
+            let part = slots[place.slot(depth)].as_mut();
+            let part = part.expect("BUG: an entry that was looked up is gone");
+            get_mut(&mut part.link, step, place, depth + 1)
+        }
+    }
+}
+
+/// Puts an entry at a step, in place of the one that is there.
+pub(crate) fn set(directory: &mut Link, step: &Step, entry: Entry) -> Result<(), StorageError> {
+    set_below(directory, step, entry, 0)?;
+    Ok(())
+}
+
+/// Whether there is one entry more than before.
+fn set_below(
+    link: &mut Link,
+    step: &Step,
+    entry: Entry,
+    depth: usize,
+) -> Result<bool, StorageError> {
+    let node = link.to_mut()?;
+    match node {
+        Node::Leaf(entries) => match find(entries, step) {
+            Ok(at) => {
+                entries[at].1 = entry;
+                Ok(false)
+            }
+            Err(at) => {
+                entries.insert(at, (step.clone(), entry));
+                if entries.len() > LEAF_MAX {
+                    *node = from_entries(std::mem::take(entries), depth);
+                }
+                Ok(true)
+            }
+        },
+        Node::Branch(slots) => match &mut slots[Place::of(step).slot(depth)] {
+            Some(part) => {
+                let added = set_below(&mut part.link, step, entry, depth + 1)?;
+                part.count += u64::from(added);
+                Ok(added)
+            }
+            empty => {
+                let link = Link::new(Node::Leaf(vec![(step.clone(), entry)]));
+                *empty = Some(Part { count: 1, link });
+                Ok(true)
+            }
+        },
+    }
+}
+
+/// Removes an entry, which must be there.
+pub(crate) fn remove(directory: &mut Link, step: &Step) -> Result<(), StorageError> {
+    remove_below(directory, step, 0)
+}
+
+fn remove_below(link: &mut Link, step: &Step, depth: usize) -> Result<(), StorageError> {
+    let node = link.to_mut()?;
+    match node {
+        Node::Leaf(entries) => {
+            let at = find(entries, step).expect("BUG: an entry that was looked up is gone");
+            entries.remove(at);
+        }
+        Node::Branch(slots) => {
+            let slot = &mut slots[Place::of(step).slot(depth)];
+            let part = slot.as_mut().expect("BUG: an entry that was looked up is gone");
+            remove_below(&mut part.link, step, depth + 1)?;
+            part.count -= 1;
+            if part.count == 0 {
+                *slot = None;
+            }
+            if node::count(slots) <= LEAF_MAX as u64 {
+                *node = Node::Leaf(collect(slots)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All entries in the order of their steps.
+pub(crate) fn sorted(directory: &Link) -> Result<Vec<(Step, Entry)>, StorageError> {
+    match directory.load()? {
+        Node::Leaf(entries) => Ok(entries.clone()),
+        Node::Branch(slots) => collect(slots),
+    }
+}
+
+/// The node for these entries of depth `depth`, sorted.
+pub(crate) fn from_entries(entries: Vec<(Step, Entry)>, depth: usize) -> Node {
+    if entries.len() <= LEAF_MAX {
+        return Node::Leaf(entries);
+    }
+    Node::Branch(Box::new(split(entries, depth)))
+}
+
+/// A node as the slots of a branch, which a leaf would be if it had more entries.
+pub(crate) fn slots(node: &Node, depth: usize) -> Slots {
+    match node {
+        Node::Leaf(entries) => split(entries.clone(), depth),
+        Node::Branch(slots) => (**slots).clone(),
+    }
+}
+
+/// These entries, sorted, as the slots of a branch at `depth`.
+fn split(entries: Vec<(Step, Entry)>, depth: usize) -> Slots {
+    let mut parts: [Vec<(Step, Entry)>; SLOTS] = Default::default();
+    for (step, entry) in entries {
+        parts[Place::of(&step).slot(depth)].push((step, entry));
+    }
+    parts.map(|entries| match entries.len() {
+        0 => None,
+        count => {
+            let link = Link::new(from_entries(entries, depth + 1));
+            Some(Part { count: count as u64, link })
+        }
+    })
+}
+
+/// The node with these slots, which is a leaf if they hold few enough.
+pub(crate) fn from_slots(slots: Slots) -> Result<Node, StorageError> {
+    if node::count(&slots) <= LEAF_MAX as u64 {
+        return Ok(Node::Leaf(collect(&slots)?));
+    }
+    Ok(Node::Branch(Box::new(slots)))
+}
+
+/// All entries of a branch in the order of their steps.
+fn collect(slots: &Slots) -> Result<Vec<(Step, Entry)>, StorageError> {
+    let mut entries = Vec::new();
+    gather(slots, &mut entries)?;
+    entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(entries)
+}
+
+fn gather(slots: &Slots, into: &mut Vec<(Step, Entry)>) -> Result<(), StorageError> {
+    for part in slots.iter().flatten() {
+        match part.link.load()? {
+            Node::Leaf(entries) => into.extend_from_slice(entries),
+            Node::Branch(slots) => gather(slots, into)?,
+        }
+    }
+    Ok(())
+}
+
+fn find(entries: &[(Step, Entry)], step: &Step) -> Result<usize, usize> {
+    entries.binary_search_by(|(there, _)| there.cmp(step))
+}

@@ -1,0 +1,247 @@
+//! Owns the node and its canonical bytes: the entries of a small directory, or the sixteen parts
+//! of a large one. Must not know paths, nor how directories are searched or changed.
+
+use super::Kind;
+use super::lazy::{Lazy, Link, Object};
+use crate::backend::Source;
+use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
+use crate::contents::Contents;
+use crate::error::StorageError;
+use crate::id::Id;
+use crate::path::Step;
+
+/// The most entries of a leaf; a directory with more is a branch.
+pub(crate) const LEAF_MAX: usize = 32;
+/// The parts of a branch: one for each value of four bits of a step's hash.
+pub(crate) const SLOTS: usize = 16;
+/// Contents whose encoding is no longer than this are kept inside the node.
+pub(crate) const INLINE_MAX: usize = 64;
+/// The most levels of nodes in a tree.
+pub(crate) const LEVELS_MAX: usize = 1024;
+
+/// A directory, or a part of one. Which form it has depends only on the entries, never on how
+/// they came: up to [`LEAF_MAX`] of them are a leaf, more are a branch.
+#[derive(Clone)]
+pub(crate) enum Node {
+    /// Entries in the order of their steps.
+    Leaf(Vec<(Step, Entry)>),
+    /// Entries by four bits of the hashes of their steps.
+    Branch(Box<Slots>),
+}
+
+pub(crate) type Slots = [Option<Part>; SLOTS];
+
+/// A part of a large directory, never empty.
+#[derive(Clone)]
+pub(crate) struct Part {
+    /// How many entries are in it.
+    pub(crate) count: u64,
+    pub(crate) link: Link,
+}
+
+/// What a step leads to.
+#[derive(Clone)]
+pub(crate) enum Entry {
+    Directory(Link),
+    Value(Value),
+}
+
+/// Contents, which small ones are inside their node and large ones an object of their own.
+pub(crate) type Value = Lazy<Contents>;
+
+impl Entry {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Entry::Directory(_) => Kind::Directory,
+            Entry::Value(_) => Kind::Contents,
+        }
+    }
+
+    /// Whether both are one object in memory.
+    pub(crate) fn is(&self, other: &Entry) -> bool {
+        match (self, other) {
+            (Entry::Directory(a), Entry::Directory(b)) => a.is(b),
+            (Entry::Value(a), Entry::Value(b)) => a.is(b),
+            _ => false,
+        }
+    }
+
+    /// Whether both are known to be the same. Directories may be the same without it being known.
+    pub(crate) fn same(&self, other: &Entry) -> Result<bool, StorageError> {
+        match (self, other) {
+            (Entry::Directory(a), Entry::Directory(b)) => Ok(a.same(b)),
+            (Entry::Value(a), Entry::Value(b)) => Ok(a.same(b) || a.load()? == b.load()?),
+            _ => Ok(false),
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn empty() -> Node {
+        Node::Leaf(Vec::new())
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        match self {
+            Node::Leaf(entries) => entries.len() as u64,
+            Node::Branch(slots) => count(slots),
+        }
+    }
+}
+
+pub(crate) fn count(slots: &Slots) -> u64 {
+    slots.iter().flatten().map(|part| part.count).sum()
+}
+
+/// Saves a node and everything below it that is not known to be in the backend.
+pub(crate) fn save(link: &Link, to: &Source, levels_left: usize) -> Result<(), StorageError> {
+    let Some(levels_left) = levels_left.checked_sub(1) else {
+        return Err(StorageError::TooDeep { levels_max: LEVELS_MAX });
+    };
+    link.save(to, |node| match node {
+        Node::Leaf(entries) => entries.iter().try_for_each(|(_, entry)| match entry {
+            Entry::Directory(link) => save(link, to, levels_left),
+            Entry::Value(value) => save_value(value, to),
+        }),
+        Node::Branch(slots) => {
+            slots.iter().flatten().try_for_each(|part| save(&part.link, to, levels_left))
+        }
+    })
+}
+
+fn save_value(value: &Value, to: &Source) -> Result<(), StorageError> {
+    match value.loaded() {
+        Some(contents) if contents.encode().len() <= INLINE_MAX => Ok(()),
+        _ => value.save(to, |_| Ok(())),
+    }
+}
+
+impl Object for Contents {
+    fn encode(&self) -> Vec<u8> {
+        Contents::encode(self)
+    }
+
+    fn decode(bytes: &[u8], _home: &Source) -> Result<Contents, DecodeError> {
+        if bytes.len() <= INLINE_MAX {
+            return Err(DecodeError::NotCanonical("small contents outside their node"));
+        }
+        Contents::decode(bytes)
+    }
+}
+
+impl Object for Node {
+    fn encode(&self) -> Vec<u8> {
+        let mut to = Writer::object(ObjectKind::Node);
+        match self {
+            Node::Leaf(entries) => {
+                to.byte(b'l');
+                to.number(entries.len() as u64);
+                for (step, entry) in entries {
+                    to.bytes(step.as_str().as_bytes());
+                    encode_entry(entry, &mut to);
+                }
+            }
+            Node::Branch(slots) => {
+                to.byte(b'b');
+                for part in slots.iter() {
+                    to.number(part.as_ref().map_or(0, |part| part.count));
+                }
+                for part in slots.iter().flatten() {
+                    to.id(&part.link.id());
+                }
+            }
+        }
+        to.finish()
+    }
+
+    fn decode(bytes: &[u8], home: &Source) -> Result<Node, DecodeError> {
+        let mut from = Reader::object(bytes, ObjectKind::Node)?;
+        let node = match from.byte()? {
+            b'l' => Node::Leaf(decode_leaf(&mut from, home)?),
+            b'b' => Node::Branch(decode_branch(&mut from, home)?),
+            other => return Err(DecodeError::Tag(other)),
+        };
+        from.end()?;
+        Ok(node)
+    }
+}
+
+fn encode_entry(entry: &Entry, to: &mut Writer) {
+    match entry {
+        Entry::Directory(link) => {
+            to.byte(b'd');
+            to.id(&link.id());
+        }
+        Entry::Value(value) => {
+            let small = value.loaded().map(Contents::encode).filter(|it| it.len() <= INLINE_MAX);
+            match small {
+                Some(bytes) => {
+                    to.byte(b'i');
+                    to.bytes(&bytes);
+                }
+                None => {
+                    to.byte(b'v');
+                    to.id(&value.id());
+                }
+            }
+        }
+    }
+}
+
+fn decode_leaf(from: &mut Reader<'_>, home: &Source) -> Result<Vec<(Step, Entry)>, DecodeError> {
+    let count = from.count(4)?;
+    if count > LEAF_MAX {
+        return Err(DecodeError::NotCanonical("a leaf with too many entries"));
+    }
+    let mut entries: Vec<(Step, Entry)> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let step = Step::new(from.text()?)?;
+        if entries.last().is_some_and(|(last, _)| *last >= step) {
+            return Err(DecodeError::NotCanonical("steps out of order"));
+        }
+        entries.push((step, decode_entry(from, home)?));
+    }
+    Ok(entries)
+}
+
+fn decode_entry(from: &mut Reader<'_>, home: &Source) -> Result<Entry, DecodeError> {
+    Ok(match from.byte()? {
+        b'd' => match from.id()? {
+            id if id == Link::new(Node::empty()).id() => {
+                return Err(DecodeError::NotCanonical("an empty directory"));
+            }
+            id => Entry::Directory(Link::stored(id, home.clone())),
+        },
+        b'v' => Entry::Value(Value::stored(from.id()?, home.clone())),
+        b'i' => {
+            let bytes = from.bytes()?;
+            if bytes.len() > INLINE_MAX {
+                return Err(DecodeError::NotCanonical("large contents inside a node"));
+            }
+            Entry::Value(Value::new(Contents::decode(bytes)?))
+        }
+        other => return Err(DecodeError::Tag(other)),
+    })
+}
+
+fn decode_branch(from: &mut Reader<'_>, home: &Source) -> Result<Box<Slots>, DecodeError> {
+    let mut counts = [0; SLOTS];
+    let mut total = 0u64;
+    for count in &mut counts {
+        *count = from.number()?;
+        total = total
+            .checked_add(*count)
+            .ok_or(DecodeError::NotCanonical("more entries than fit 64 bits"))?;
+    }
+    if total <= LEAF_MAX as u64 {
+        return Err(DecodeError::NotCanonical("a branch with too few entries"));
+    }
+    let mut slots = Box::new(Slots::default());
+    for (slot, count) in slots.iter_mut().zip(counts) {
+        if count > 0 {
+            let id: Id = from.id()?;
+            *slot = Some(Part { count, link: Link::stored(id, home.clone()) });
+        }
+    }
+    Ok(slots)
+}

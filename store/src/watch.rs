@@ -1,0 +1,149 @@
+//! Owns how the movement of a head reaches those who wait for it. Must not know why it moved.
+//!
+//! A watch does not queue events: it compares the head with the one it told last. So it needs no
+//! bound, and one who looks seldom gets one movement from the old of the first to the new of the
+//! last.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::time::{Duration, Instant};
+
+use crate::backend::Source;
+use crate::error::StorageError;
+use crate::id::Id;
+use crate::name::BranchName;
+
+/// A head that moved; `None` where there is no such branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadMoved {
+    /// The branch.
+    pub branch: BranchName,
+    /// Where it was.
+    pub old: Option<Id>,
+    /// Where it is.
+    pub new: Option<Id>,
+}
+
+/// The movements of one branch from when the watch was made. As an iterator it waits for the
+/// next one, and ends when the store is closed.
+pub struct Watch {
+    branch: BranchName,
+    told: Option<Id>,
+    bell: Arc<Bell>,
+}
+
+/// Where the head of one watched branch is now.
+struct Bell {
+    state: Mutex<Position>,
+    rung: Condvar,
+}
+
+struct Position {
+    head: Option<Id>,
+    closed: bool,
+}
+
+impl Watch {
+    /// The next movement, if there was one since the last.
+    pub fn try_next(&mut self) -> Option<HeadMoved> {
+        let head = self.bell.position().head;
+        self.tell(head)
+    }
+
+    /// The next movement, waiting for it no longer than this; `None` as well if the store is
+    /// closed.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Option<HeadMoved> {
+        let deadline = Instant::now().checked_add(timeout);
+        self.wait(deadline)
+    }
+
+    /// The branch.
+    pub fn branch(&self) -> &BranchName {
+        &self.branch
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>) -> Option<HeadMoved> {
+        let bell = self.bell.clone();
+        let mut position = bell.position();
+        while position.head == self.told && !position.closed {
+            position = match deadline {
+                None => bell.rung.wait(position).expect(PANICKED),
+                Some(deadline) => {
+                    let left = deadline.checked_duration_since(Instant::now())?;
+                    bell.rung.wait_timeout(position, left).expect(PANICKED).0
+                }
+            };
+        }
+        let head = position.head;
+        drop(position);
+        self.tell(head)
+    }
+
+    fn tell(&mut self, new: Option<Id>) -> Option<HeadMoved> {
+        let old = std::mem::replace(&mut self.told, new);
+        (old != new).then(|| HeadMoved { branch: self.branch.clone(), old, new })
+    }
+}
+
+impl Iterator for Watch {
+    type Item = HeadMoved;
+
+    fn next(&mut self) -> Option<HeadMoved> {
+        self.wait(None)
+    }
+}
+
+impl Bell {
+    fn position(&self) -> MutexGuard<'_, Position> {
+        self.state.lock().expect(PANICKED)
+    }
+}
+
+/// All watches of a store.
+#[derive(Default)]
+pub(crate) struct Watches {
+    bells: Mutex<HashMap<BranchName, Weak<Bell>>>,
+}
+
+impl Watches {
+    pub(crate) fn watch(
+        &self,
+        branch: &BranchName,
+        source: &Source,
+    ) -> Result<Watch, StorageError> {
+        let mut bells = self.bells.lock().expect(PANICKED);
+        // Read under the lock, so that no movement falls between reading and listening.
+        let head = source.head(branch)?;
+        let bell = bells.get(branch).and_then(Weak::upgrade).unwrap_or_else(|| {
+            bells.retain(|_, bell| bell.strong_count() > 0);
+            let state = Mutex::new(Position { head, closed: false });
+            let bell = Arc::new(Bell { state, rung: Condvar::new() });
+            bells.insert(branch.clone(), Arc::downgrade(&bell));
+            bell
+        });
+        bell.position().head = head;
+        Ok(Watch { branch: branch.clone(), told: head, bell })
+    }
+
+    /// Tells of heads that moved. What is told is where they are by now: publishers may come here
+    /// in another order than they published in.
+    pub(crate) fn ring(&self, moved: &[HeadMoved], source: &Source) {
+        let bells = self.bells.lock().expect(PANICKED);
+        for HeadMoved { branch, new, .. } in moved {
+            let Some(bell) = bells.get(branch).and_then(Weak::upgrade) else { continue };
+            bell.position().head = source.head(branch).unwrap_or(*new);
+            bell.rung.notify_all();
+        }
+    }
+}
+
+impl Drop for Watches {
+    fn drop(&mut self) {
+        for bell in self.bells.get_mut().expect(PANICKED).values().filter_map(Weak::upgrade) {
+            bell.position().closed = true;
+            bell.rung.notify_all();
+        }
+    }
+}
+
+const PANICKED: &str = "BUG: a thread panicked inside a watch";
