@@ -93,7 +93,7 @@ impl Batch {
     ) -> Result<Merged, StorageError> {
         let theirs = self.find(from)?;
         let Some(ours) = self.head(into)? else {
-            let commit = self.create(&[theirs.clone()], theirs.tree(), meta)?;
+            let commit = self.create(std::slice::from_ref(&theirs), theirs.tree(), meta)?;
             self.move_to(into, Some(commit.clone()))?;
             return Ok(Merged::Commit(commit));
         };

@@ -76,6 +76,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// Bytes that are no object.
+    pub(crate) fn new() -> Writer {
+        Writer { bytes: Vec::new() }
+    }
+
     pub(crate) fn object(kind: ObjectKind) -> Writer {
         Writer { bytes: vec![kind as u8, FORMAT] }
     }
@@ -120,6 +125,11 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Bytes that are no object.
+    pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { rest: bytes }
+    }
+
     pub(crate) fn object(bytes: &'a [u8], wanted: ObjectKind) -> Result<Reader<'a>, DecodeError> {
         let mut reader = Reader { rest: bytes };
         let found = reader.byte()?;

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::codec::DecodeError;
 use crate::id::Id;
 use crate::name::BranchName;
 
-/// What a backend could not do.
-#[derive(Debug, thiserror::Error)]
+/// What a backend could not do. It can be told to everyone who shared a flush, so it is `Clone`.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
     /// The disk is full. Nothing was changed, and the store goes on working once there is space.
@@ -20,7 +21,7 @@ pub enum StorageError {
         /// What was being done.
         op: &'static str,
         /// What the system said.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// A flush failed earlier, so what is on disk is unknown: the store must be opened again.
     #[error("an earlier write to the store failed; open it again")]
@@ -75,7 +76,7 @@ pub enum StorageError {
 }
 
 /// What is damaged.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Damage {
     /// Bytes do not have the checksum written with them.

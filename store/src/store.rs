@@ -128,6 +128,7 @@ impl Store {
     /// Changes a branch: takes its tree, edits it, and commits the result on top of the head it
     /// was taken from. If someone else moves the branch meanwhile the edit runs again on the new
     /// tree, at most [`TRIES_MAX`] times in all.
+    #[expect(clippy::needless_pass_by_value, reason = "as Batch::commit, which keeps it")]
     pub fn update<T, E>(
         &self,
         branch: &BranchName,
@@ -156,6 +157,7 @@ impl Store {
 
     /// Merges a commit into a branch, as [`Batch::merge`], trying again if someone else moves the
     /// branch meanwhile.
+    #[expect(clippy::needless_pass_by_value, reason = "as Batch::commit, which keeps it")]
     pub fn merge(&self, into: &BranchName, from: &Id, meta: Meta) -> Result<Merged, MergeError> {
         for _ in 0..TRIES_MAX {
             let mut batch = self.batch();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
-use super::{Backend, HeadChange, OBJECT_BYTES_MAX};
+use super::{Backend, HeadChange, check_size};
 use crate::codec::ObjectKind;
 use crate::error::StorageError;
 use crate::id::{Id, IdPrefix};
@@ -43,9 +43,7 @@ impl Backend for Memory {
     }
 
     fn put(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
-        if bytes.len() > OBJECT_BYTES_MAX {
-            return Err(StorageError::TooLarge { bytes: bytes.len(), bytes_max: OBJECT_BYTES_MAX });
-        }
+        check_size(bytes)?;
         debug_assert_eq!(Id::of(bytes), *id, "BUG: an object put under another id than its own");
         let mut state = self.write();
         if !state.objects.contains_key(id) {

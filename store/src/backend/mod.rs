@@ -2,15 +2,13 @@
 //! Must not know what the objects mean.
 
 mod faulty;
-#[cfg(not(target_arch = "wasm32"))]
 mod log;
 mod memory;
 
 use std::sync::Arc;
 
 pub use self::faulty::{Fault, Faulty};
-#[cfg(not(target_arch = "wasm32"))]
-pub use self::log::{Log, LogOptions};
+pub use self::log::{Disk, Log, LogOptions};
 pub use self::memory::Memory;
 use crate::codec::ObjectKind;
 use crate::error::StorageError;
@@ -67,6 +65,12 @@ pub trait Backend: Send + Sync {
         prefix: &IdPrefix,
         limit: usize,
     ) -> Result<Vec<Id>, StorageError>;
+}
+
+/// Refuses an object that is too large.
+fn check_size(bytes: &[u8]) -> Result<(), StorageError> {
+    let (bytes, bytes_max) = (bytes.len(), OBJECT_BYTES_MAX);
+    if bytes > bytes_max { Err(StorageError::TooLarge { bytes, bytes_max }) } else { Ok(()) }
 }
 
 /// A backend that trees and commits keep, to load what they refer to.

@@ -13,7 +13,7 @@ use crate::error::StorageError;
 use crate::id::Id;
 use crate::path::{Path, Step};
 use crate::tree::lazy::Link;
-use crate::tree::node::{Entry, Node, Part, SLOTS, Slots, Value};
+use crate::tree::node::{Entry, Node, Part, Slots, Value};
 use crate::tree::{Tree, directory};
 
 /// Merges two trees that were made from `base`.
@@ -105,16 +105,15 @@ impl Merge {
     fn slots(&mut self, nodes: Three<&Node>, depth: usize) -> Result<Slots, StorageError> {
         let sides = nodes.map(|node| directory::slots(node, depth));
         let mut merged = Slots::default();
-        for slot in 0..SLOTS {
+        for (slot, part) in merged.iter_mut().enumerate() {
             let parts = Three {
                 base: sides.base[slot].as_ref(),
                 ours: sides.ours[slot].as_ref(),
                 theirs: sides.theirs[slot].as_ref(),
             };
-            if let Some(link) =
-                self.nodes(parts.map(|part| part.map(|part| &part.link)), depth + 1)?
-            {
-                merged[slot] = Some(part(link, parts)?);
+            let links = parts.map(|part| part.map(|part| &part.link));
+            if let Some(link) = self.nodes(links, depth + 1)? {
+                *part = Some(counted(link, parts)?);
             }
         }
         Ok(merged)
@@ -251,7 +250,7 @@ fn unchanged(merged: &Node, before: &Node) -> bool {
 }
 
 /// A merged part, whose count is known if it is one of the parts it came from.
-fn part(link: Link, from: Three<Option<&Part>>) -> Result<Part, StorageError> {
+fn counted(link: Link, from: Three<Option<&Part>>) -> Result<Part, StorageError> {
     let known = [from.ours, from.theirs].into_iter().flatten().find(|part| part.link.is(&link));
     let count = match known {
         Some(part) => part.count,

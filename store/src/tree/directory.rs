@@ -27,7 +27,7 @@ impl Place {
     /// The slot at a depth. Two steps that agree in all 64 would be a collision of SHA-256.
     pub(crate) fn slot(&self, depth: usize) -> usize {
         let byte = self.0[depth / 2];
-        usize::from(if depth % 2 == 0 { byte >> 4 } else { byte & 15 })
+        usize::from(if depth.is_multiple_of(2) { byte >> 4 } else { byte & 15 })
     }
 }
 

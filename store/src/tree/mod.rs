@@ -237,8 +237,6 @@ impl Eq for Tree {}
 
 impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.entries().filter_map(Result::ok).map(|(path, contents)| (path, contents)))
-            .finish()
+        f.debug_map().entries(self.entries().filter_map(Result::ok)).finish()
     }
 }

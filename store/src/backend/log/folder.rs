@@ -1,0 +1,130 @@
+//! Owns the disk that is a folder: file names, the lock, and which system calls. Must not know
+//! what is written.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::disk::{Disk, failed};
+use crate::error::StorageError;
+
+const LOCK: &str = "lock";
+const SUFFIX: &str = ".segment";
+
+/// A folder that no other process has open.
+pub(super) struct Folder {
+    path: PathBuf,
+    files: RwLock<BTreeMap<u32, Arc<File>>>,
+    _lock: Flock<File>,
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path) -> Result<Folder, StorageError> {
+        let io = |op| move |error| failed(op, error);
+        if !path.is_dir() {
+            fs::create_dir_all(path).map_err(io("make the store's folder"))?;
+            if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+                sync_folder(above).map_err(io("flush the folder above the store"))?;
+            }
+        }
+        let lock = lock(path)?;
+        let mut files = BTreeMap::new();
+        for number in numbers(path).map_err(io("list the store's folder"))? {
+            let open = OpenOptions::new().read(true).write(true).open(file(path, number));
+            files.insert(number, Arc::new(open.map_err(io("open a file of the store"))?));
+        }
+        Ok(Folder { path: path.to_owned(), files: RwLock::new(files), _lock: lock })
+    }
+
+    fn file(&self, number: u32) -> io::Result<Arc<File>> {
+        let files = self.files.read().expect("BUG: a thread panicked inside the folder");
+        files.get(&number).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Disk for Folder {
+    fn files(&self) -> io::Result<Vec<u32>> {
+        let files = self.files.read().expect("BUG: a thread panicked inside the folder");
+        Ok(files.keys().copied().collect())
+    }
+
+    fn create(&self, number: u32) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(true);
+        let opened = options.open(file(&self.path, number))?;
+        sync_folder(&self.path)?;
+        let mut files = self.files.write().expect("BUG: a thread panicked inside the folder");
+        files.insert(number, Arc::new(opened));
+        Ok(())
+    }
+
+    fn len(&self, file: u32) -> io::Result<u64> {
+        Ok(self.file(file)?.metadata()?.len())
+    }
+
+    fn read(&self, file: u32, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.file(file)?.read_exact_at(into, offset)
+    }
+
+    fn write(&self, file: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file(file)?.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self, file: u32) -> io::Result<()> {
+        self.file(file)?.sync_data()
+    }
+
+    fn truncate(&self, file: u32, len: u64) -> io::Result<()> {
+        self.file(file)?.set_len(len)
+    }
+
+    fn name(&self, number: u32) -> String {
+        file(&self.path, number).display().to_string()
+    }
+}
+
+fn file(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("{number:08}{SUFFIX}"))
+}
+
+/// The numbers of the segments in a folder. Other files are left alone.
+fn numbers(folder: &Path) -> io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+        numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
+    }
+    Ok(numbers)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Takes the lock, which the system gives back when this process ends however it ends, and writes
+/// down who has it.
+fn lock(folder: &Path) -> Result<Flock<File>, StorageError> {
+    let path = folder.join(LOCK);
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    let opened = options.open(&path).map_err(|error| failed("open the lock file", error))?;
+    let mut lock = match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => lock,
+        Err((mut opened, nix::errno::Errno::EWOULDBLOCK)) => {
+            let mut owner = String::new();
+            let pid =
+                opened.read_to_string(&mut owner).ok().and_then(|_| owner.trim().parse().ok());
+            return Err(StorageError::Locked { path, pid });
+        }
+        Err((_, errno)) => return Err(failed("lock the store", errno.into())),
+    };
+    // Only for people; a full disk is no reason to refuse a store that can still be read.
+    let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+    Ok(lock)
+}

@@ -1,0 +1,289 @@
+//! Owns the bytes of a log file. Must not know where files are, nor which frames are believed.
+//!
+//! ```text
+//!   segment:  "jitsulog" version number salt first-sequence crc │ frame │ frame │ …
+//!   frame:    "fram" len sequence crc                          │ item │ item │ …
+//!   item:     crc len kind │ object: id bytes, or heads: branch, old, new, …
+//! ```
+//!
+//! Numbers are little-endian. The checksum of a frame's head covers the salt of its segment, which
+//! nobody who chooses what is stored can know: so stored bytes never pass for a frame.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use crate::backend::HeadChange;
+use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
+use crate::id::Id;
+use crate::name::BranchName;
+
+/// The version of the files.
+pub(super) const VERSION: u32 = 1;
+pub(super) const SEGMENT_HEADER_BYTES: usize = 36;
+pub(super) const FRAME_HEADER_BYTES: usize = 20;
+const ITEM_HEADER_BYTES: usize = 9;
+const SEGMENT_MAGIC: &[u8; 8] = b"jitsulog";
+const FRAME_MAGIC: &[u8; 4] = b"fram";
+const OBJECT: u8 = b'o';
+const HEADS: u8 = b'h';
+
+/// Where an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Location {
+    pub(super) file: u32,
+    /// Where its item begins.
+    pub(super) offset: u32,
+    /// The length of the object alone.
+    pub(super) len: u32,
+    pub(super) kind: Option<ObjectKind>,
+}
+
+impl Location {
+    pub(super) fn item_len(&self) -> usize {
+        ITEM_HEADER_BYTES + 32 + self.len as usize
+    }
+}
+
+/// How a file begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    pub(super) number: u32,
+    /// Not known to those who choose what is stored.
+    pub(super) salt: u64,
+    /// The sequence number of its first frame.
+    pub(super) first: u64,
+}
+
+/// Why bytes are not the header of a segment.
+pub(super) enum NoHeader {
+    Version(u32),
+    Damaged,
+}
+
+impl SegmentHeader {
+    pub(super) fn new(number: u32, first: u64) -> SegmentHeader {
+        // The standard library's source of randomness: no secret to last, only one to be unknown
+        // to whoever chose the bytes before they were written.
+        let salt = RandomState::new().build_hasher().finish();
+        SegmentHeader { number, salt, first }
+    }
+
+    pub(super) fn bytes(&self) -> [u8; SEGMENT_HEADER_BYTES] {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        bytes[..8].copy_from_slice(SEGMENT_MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.number.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.salt.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.first.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..32]);
+        bytes[32..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn parse(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<SegmentHeader, NoHeader> {
+        if &bytes[..8] != SEGMENT_MAGIC {
+            return Err(NoHeader::Damaged);
+        }
+        if u32_at(bytes, 32) != crc32fast::hash(&bytes[..32]) {
+            return Err(NoHeader::Damaged);
+        }
+        match u32_at(bytes, 8) {
+            VERSION => Ok(SegmentHeader {
+                number: u32_at(bytes, 12),
+                salt: u64_at(bytes, 16),
+                first: u64_at(bytes, 24),
+            }),
+            other => Err(NoHeader::Version(other)),
+        }
+    }
+}
+
+/// How a frame begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameHeader {
+    pub(super) len: u32,
+    pub(super) sequence: u64,
+}
+
+impl FrameHeader {
+    fn bytes(&self, salt: u64) -> [u8; FRAME_HEADER_BYTES] {
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        bytes[..4].copy_from_slice(FRAME_MAGIC);
+        bytes[4..8].copy_from_slice(&self.len.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.sequence.to_le_bytes());
+        let crc = salted(&bytes[..16], salt);
+        bytes[16..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// The header at the beginning of these bytes, if there is one.
+    pub(super) fn parse(bytes: &[u8], salt: u64) -> Option<FrameHeader> {
+        let bytes = bytes.first_chunk::<FRAME_HEADER_BYTES>()?;
+        let is_one = &bytes[..4] == FRAME_MAGIC && u32_at(bytes, 16) == salted(&bytes[..16], salt);
+        is_one.then(|| FrameHeader { len: u32_at(bytes, 4), sequence: u64_at(bytes, 8) })
+    }
+}
+
+/// A frame being made.
+pub(super) struct Frame {
+    bytes: Vec<u8>,
+    /// Objects and where in the frame their items are.
+    objects: Vec<(Id, usize, usize, Option<ObjectKind>)>,
+}
+
+impl Frame {
+    pub(super) fn new() -> Frame {
+        Frame { bytes: vec![0; FRAME_HEADER_BYTES], objects: Vec::new() }
+    }
+
+    pub(super) fn object(&mut self, id: &Id, object: &[u8]) {
+        let at = self.begin(OBJECT);
+        self.objects.push((*id, at, object.len(), ObjectKind::of(object)));
+        self.bytes.extend_from_slice(id.as_bytes());
+        self.bytes.extend_from_slice(object);
+        self.end(at);
+    }
+
+    pub(super) fn heads(&mut self, changes: &[&HeadChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        let at = self.begin(HEADS);
+        self.bytes.extend_from_slice(&encode_heads(changes));
+        self.end(at);
+    }
+
+    /// The frame's bytes, and where its objects are once they are written.
+    pub(super) fn finish(
+        mut self,
+        segment: &SegmentHeader,
+        sequence: u64,
+        offset: u64,
+    ) -> (Vec<u8>, Vec<(Id, Location)>) {
+        let len = u32::try_from(self.bytes.len() - FRAME_HEADER_BYTES)
+            .expect("BUG: a frame longer than what may wait for a flush");
+        let header = FrameHeader { len, sequence };
+        self.bytes[..FRAME_HEADER_BYTES].copy_from_slice(&header.bytes(segment.salt));
+        let locations = self.objects.into_iter().map(|(id, at, len, kind)| {
+            let offset = u32::try_from(offset + at as u64)
+                .expect("BUG: a segment longer than where a new one begins");
+            (id, Location { file: segment.number, offset, len: len as u32, kind })
+        });
+        (self.bytes, locations.collect())
+    }
+
+    fn begin(&mut self, kind: u8) -> usize {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; ITEM_HEADER_BYTES]);
+        self.bytes[at + 8] = kind;
+        at
+    }
+
+    fn end(&mut self, at: usize) {
+        let len = (self.bytes.len() - at - ITEM_HEADER_BYTES) as u32;
+        self.bytes[at + 4..at + 8].copy_from_slice(&len.to_le_bytes());
+        let crc = crc32fast::hash(&self.bytes[at + 4..]);
+        self.bytes[at..at + 4].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// What an item of a frame says.
+pub(super) enum Item {
+    /// An object, and where in the frame's items its own begins.
+    Object { id: Id, at: usize, len: usize, kind: Option<ObjectKind> },
+    /// Heads that moved.
+    Heads(Vec<(BranchName, Option<Id>)>),
+}
+
+/// Why items could not be read.
+pub(super) enum BadItem {
+    /// They are not what was written.
+    Damaged,
+    /// They are what was written, but mean nothing.
+    Decode(DecodeError),
+}
+
+/// The items of a frame, from the bytes after its header.
+pub(super) fn items(frame: &[u8]) -> Result<Vec<Item>, BadItem> {
+    let mut items = Vec::new();
+    let mut at = 0;
+    while at < frame.len() {
+        let (kind, body) = item(&frame[at..]).ok_or(BadItem::Damaged)?;
+        items.push(match kind {
+            OBJECT => {
+                let (id, object) = body.split_first_chunk().ok_or(BadItem::Damaged)?;
+                let (id, kind) = (Id::from_bytes(*id), ObjectKind::of(object));
+                Item::Object { id, at, len: object.len(), kind }
+            }
+            HEADS => Item::Heads(decode_heads(body).map_err(BadItem::Decode)?),
+            other => return Err(BadItem::Decode(DecodeError::Tag(other))),
+        });
+        at += ITEM_HEADER_BYTES + body.len();
+    }
+    Ok(items)
+}
+
+/// The object in these bytes of an item, if they are as they were written.
+pub(super) fn object_of(bytes: &[u8]) -> Option<&[u8]> {
+    match item(bytes)? {
+        (OBJECT, body) => body.get(32..),
+        _ => None,
+    }
+}
+
+/// The kind and body of the item at the beginning of these bytes.
+fn item(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let header = bytes.first_chunk::<ITEM_HEADER_BYTES>()?;
+    let end = ITEM_HEADER_BYTES.checked_add(u32_at(header, 4) as usize)?;
+    let body = bytes.get(ITEM_HEADER_BYTES..end)?;
+    (u32_at(header, 0) == crc32fast::hash(&bytes[4..end])).then_some((header[8], body))
+}
+
+fn encode_heads(changes: &[&HeadChange]) -> Vec<u8> {
+    let mut to = Writer::new();
+    to.number(changes.len() as u64);
+    for HeadChange { branch, old, new } in changes {
+        to.bytes(branch.as_str().as_bytes());
+        for id in [old, new] {
+            to.byte(u8::from(id.is_some()));
+            if let Some(id) = id {
+                to.id(id);
+            }
+        }
+    }
+    to.finish()
+}
+
+fn decode_heads(bytes: &[u8]) -> Result<Vec<(BranchName, Option<Id>)>, DecodeError> {
+    let mut from = Reader::new(bytes);
+    let mut heads = Vec::new();
+    for _ in 0..from.count(3)? {
+        let branch = BranchName::new(from.text()?)?;
+        let _old = decode_head(&mut from)?;
+        heads.push((branch, decode_head(&mut from)?));
+    }
+    from.end()?;
+    Ok(heads)
+}
+
+fn decode_head(from: &mut Reader<'_>) -> Result<Option<Id>, DecodeError> {
+    match from.byte()? {
+        0 => Ok(None),
+        1 => Ok(Some(from.id()?)),
+        other => Err(DecodeError::Tag(other)),
+    }
+}
+
+fn salted(bytes: &[u8], salt: u64) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&salt.to_le_bytes());
+    crc.update(bytes);
+    crc.finalize()
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(*bytes[at..].first_chunk().expect("BUG: a header cut short"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(*bytes[at..].first_chunk().expect("BUG: a header cut short"))
+}

@@ -1,0 +1,168 @@
+//! Owns how those who publish at the same time share a flush. Must not know what a flush does.
+//!
+//! ```text
+//!             asked, nobody leads                      flushed, others wait
+//!   (nobody) ─────────────────────▶ one leads, flushes ─────────────────────▶ the first of them leads
+//!      ▲                                  │
+//!      └──────────────────────────────────┘ flushed, nobody waits
+//! ```
+//!
+//! Whoever asks while one leads waits in line, and all in line are one flush.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use crate::backend::HeadChange;
+use crate::error::StorageError;
+use crate::id::Id;
+
+/// The line.
+#[derive(Default)]
+pub(super) struct Group {
+    line: Mutex<Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    waiting: Vec<Arc<Place>>,
+    unsaved: Vec<Id>,
+    unsaved_bytes: usize,
+    is_led: bool,
+    is_broken: bool,
+}
+
+/// A place in the line.
+struct Place {
+    changes: Vec<HeadChange>,
+    turn: Mutex<Turn>,
+    called: Condvar,
+}
+
+enum Turn {
+    Wait,
+    Lead,
+    Done(Result<bool, StorageError>),
+}
+
+/// What one flush has to do.
+pub(super) struct Flush<'a> {
+    /// Heads to move, for each who waits.
+    pub(super) asked: Vec<&'a [HeadChange]>,
+    /// Objects to save, in the order they were put.
+    pub(super) unsaved: &'a [Id],
+}
+
+/// What came of a flush.
+pub(super) enum Outcome {
+    /// For each who waits, whether the heads were moved; and whether all objects were saved.
+    Done { moved: Vec<bool>, saved: bool },
+    /// Nothing was written, and all can go on.
+    Refused(StorageError),
+    /// What was written is unknown, and nothing can go on.
+    Broken(StorageError),
+}
+
+impl Group {
+    /// Puts an object in line for the next flush.
+    pub(super) fn add(&self, id: Id, bytes: usize) {
+        let mut line = self.line();
+        line.unsaved.push(id);
+        line.unsaved_bytes += bytes;
+    }
+
+    /// How many bytes of objects are in line.
+    pub(super) fn unsaved_bytes(&self) -> Result<usize, StorageError> {
+        let line = self.line();
+        if line.is_broken { Err(StorageError::Poisoned) } else { Ok(line.unsaved_bytes) }
+    }
+
+    /// Moves heads with the next flush, which the caller does with `flush` if it is its turn.
+    pub(super) fn ask(
+        &self,
+        changes: &[HeadChange],
+        flush: impl FnOnce(&Flush<'_>) -> Outcome,
+    ) -> Result<bool, StorageError> {
+        let turn = Mutex::new(Turn::Wait);
+        let place = Arc::new(Place { changes: changes.to_vec(), turn, called: Condvar::new() });
+        {
+            let mut line = self.line();
+            if line.is_broken {
+                return Err(StorageError::Poisoned);
+            }
+            line.waiting.push(place.clone());
+            if !line.is_led {
+                line.is_led = true;
+                place.call(Turn::Lead);
+            }
+        }
+        match place.wait() {
+            Turn::Done(result) => result,
+            Turn::Lead => {
+                self.lead(flush);
+                match place.wait() {
+                    Turn::Done(result) => result,
+                    Turn::Lead | Turn::Wait => unreachable!("BUG: who led was not served"),
+                }
+            }
+            Turn::Wait => unreachable!("BUG: called to go on waiting"),
+        }
+    }
+
+    /// Does one flush for all in line, and calls who leads the next one before it tells those who
+    /// were served, so that the disk is not idle meanwhile.
+    fn lead(&self, flush: impl FnOnce(&Flush<'_>) -> Outcome) {
+        let (served, unsaved, bytes) = {
+            let mut line = self.line();
+            let bytes = std::mem::take(&mut line.unsaved_bytes);
+            (std::mem::take(&mut line.waiting), std::mem::take(&mut line.unsaved), bytes)
+        };
+        let asked = served.iter().map(|place| &place.changes[..]).collect();
+        let outcome = flush(&Flush { asked, unsaved: &unsaved });
+        let mut line = self.line();
+        if !matches!(outcome, Outcome::Done { saved: true, .. }) {
+            line.unsaved.splice(0..0, unsaved);
+            line.unsaved_bytes += bytes;
+        }
+        let mut cut_off = Vec::new();
+        if matches!(outcome, Outcome::Broken(_)) {
+            line.is_broken = true;
+            cut_off = std::mem::take(&mut line.waiting);
+        }
+        match line.waiting.first() {
+            Some(next) => next.call(Turn::Lead),
+            None => line.is_led = false,
+        }
+        drop(line);
+        for (at, place) in served.iter().enumerate() {
+            place.call(Turn::Done(match &outcome {
+                Outcome::Done { moved, .. } => Ok(moved[at]),
+                Outcome::Refused(error) | Outcome::Broken(error) => Err(error.clone()),
+            }));
+        }
+        for place in cut_off {
+            place.call(Turn::Done(Err(StorageError::Poisoned)));
+        }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().expect(PANICKED)
+    }
+}
+
+impl Place {
+    fn call(&self, turn: Turn) {
+        *self.turn.lock().expect(PANICKED) = turn;
+        self.called.notify_one();
+    }
+
+    fn wait(&self) -> Turn {
+        let mut turn = self.turn.lock().expect(PANICKED);
+        loop {
+            match std::mem::replace(&mut *turn, Turn::Wait) {
+                Turn::Wait => turn = self.called.wait(turn).expect(PANICKED),
+                called => return called,
+            }
+        }
+    }
+}
+
+const PANICKED: &str = "BUG: a thread panicked while it flushed";
