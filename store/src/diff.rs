@@ -8,7 +8,7 @@ use crate::error::StorageError;
 use crate::path::{Path, Step};
 use crate::tree::directory;
 use crate::tree::lazy::Link;
-use crate::tree::node::{Entry, Node, Value};
+use crate::tree::node::{Entry, LEVELS_MAX, Node, Value};
 
 /// Contents that differ between two trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,9 @@ impl Diff {
         before: Option<&Link>,
         after: Option<&Link>,
     ) -> Result<(), StorageError> {
+        if self.at.len() == LEVELS_MAX {
+            return Err(StorageError::TooDeep { levels_max: LEVELS_MAX });
+        }
         let mut steps = Vec::new();
         nodes(before, after, 0, &mut steps)?;
         steps.sort_unstable_by(|a, b| a.step.cmp(&b.step));
@@ -103,6 +106,9 @@ fn nodes(
         && before.same(after)
     {
         return Ok(());
+    }
+    if depth == directory::DEPTH_MAX {
+        return Err(StorageError::TooDeep { levels_max: directory::DEPTH_MAX });
     }
     let empty = Node::empty();
     let before = before.map_or(Ok(&empty), Link::load)?;

@@ -83,22 +83,26 @@ fn is_nothing(entry: &Entry) -> bool {
 
 /// Whether two trees hold the same at a path, looking no further than where they differ.
 fn same_at(a: &Tree, b: &Tree, path: &Path) -> Result<bool, StorageError> {
-    let (mut a, mut b) = (a.root().clone(), b.root().clone());
+    let (mut above_a, mut above_b) = (a.root().clone(), b.root().clone());
     for step in path {
-        if a.same(&b) {
+        if above_a.same(&above_b) {
             return Ok(true);
         }
-        let below = (directory::get(&a, step)?, directory::get(&b, step)?);
-        let next = match below {
-            (None, None) => return Ok(true),
-            (Some(Entry::Directory(a)), Some(Entry::Directory(b))) => (a.clone(), b.clone()),
-            // Contents, at the end of the path or on the way: there is nothing below them.
-            (Some(Entry::Value(a)), Some(Entry::Value(b))) => return Ok(a.load()? == b.load()?),
-            _ => return Ok(false),
+        let next = (directory::get(&above_a, step)?, directory::get(&above_b, step)?);
+        let (Some(Entry::Directory(next_a)), Some(Entry::Directory(next_b))) = next else {
+            return same_entries(a.entry(path)?, b.entry(path)?);
         };
-        (a, b) = next;
+        (above_a, above_b) = (next_a.clone(), next_b.clone());
     }
-    Ok(a.id() == b.id())
+    Ok(above_a.id() == above_b.id())
+}
+
+fn same_entries(a: Option<Entry>, b: Option<Entry>) -> Result<bool, StorageError> {
+    match (a, b) {
+        (Some(Entry::Directory(a)), Some(Entry::Directory(b))) => Ok(a.id() == b.id()),
+        (Some(Entry::Value(a)), Some(Entry::Value(b))) => Ok(a.load()? == b.load()?),
+        (a, b) => Ok(a.is_none() && b.is_none()),
+    }
 }
 
 impl Iterator for Log {

@@ -13,7 +13,7 @@ use crate::error::StorageError;
 use crate::id::Id;
 use crate::path::{Path, Step};
 use crate::tree::lazy::Link;
-use crate::tree::node::{Entry, Node, Part, Slots, Value};
+use crate::tree::node::{Entry, LEVELS_MAX, Node, Part, Slots, Value};
 use crate::tree::{Tree, directory};
 
 /// Merges two trees that were made from `base`.
@@ -83,6 +83,9 @@ impl Merge {
         }
         if same_links(three.base, three.ours) {
             return Ok(three.theirs.cloned());
+        }
+        if depth == directory::DEPTH_MAX || self.at.len() == LEVELS_MAX {
+            return Err(StorageError::TooDeep { levels_max: LEVELS_MAX });
         }
         let empty = Node::empty();
         let nodes = three.try_map(|link| link.map_or(Ok(&empty), Link::load))?;

@@ -13,8 +13,12 @@ use sha2::{Digest, Sha256};
 
 use super::lazy::Link;
 use super::node::{self, Entry, LEAF_MAX, Node, Part, SLOTS, Slots};
-use crate::error::StorageError;
+use crate::codec::DecodeError;
+use crate::error::{self, StorageError};
 use crate::path::Step;
+
+/// The levels of nodes in one directory: the slots that a hash can choose.
+pub(crate) const DEPTH_MAX: usize = 64;
 
 /// The hash that says where in a large directory a step is.
 pub(crate) struct Place([u8; 32]);
@@ -42,19 +46,19 @@ pub(crate) fn is_empty(directory: &Link) -> bool {
 pub(crate) fn get<'a>(directory: &'a Link, step: &Step) -> Result<Option<&'a Entry>, StorageError> {
     let mut node = directory.load()?;
     let mut place = None;
-    for depth in 0.. {
+    for depth in 0..=DEPTH_MAX {
         match node {
             Node::Leaf(entries) => return Ok(find(entries, step).ok().map(|at| &entries[at].1)),
             Node::Branch(slots) => {
                 let place = place.get_or_insert_with(|| Place::of(step));
                 match &slots[place.slot(depth)] {
-                    Some(part) => node = part.link.load()?,
+                    Some(part) => node = load(part, depth + 1)?,
                     None => return Ok(None),
                 }
             }
         }
     }
-    unreachable!("BUG: the loop ends at a leaf")
+    unreachable!("BUG: a branch below the last level was loaded")
 }
 
 /// The directory at a step, to be changed; made if it is not there.
@@ -120,6 +124,7 @@ fn set_below(
         },
         Node::Branch(slots) => match &mut slots[Place::of(step).slot(depth)] {
             Some(part) => {
+                load(part, depth + 1)?;
                 let added = set_below(&mut part.link, step, entry, depth + 1)?;
                 part.count += u64::from(added);
                 Ok(added)
@@ -211,19 +216,34 @@ pub(crate) fn from_slots(slots: Slots) -> Result<Node, StorageError> {
 /// All entries of a branch in the order of their steps.
 fn collect(slots: &Slots) -> Result<Vec<(Step, Entry)>, StorageError> {
     let mut entries = Vec::new();
-    gather(slots, &mut entries)?;
+    gather(slots, 1, &mut entries)?;
     entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     Ok(entries)
 }
 
-fn gather(slots: &Slots, into: &mut Vec<(Step, Entry)>) -> Result<(), StorageError> {
+fn gather(slots: &Slots, depth: usize, into: &mut Vec<(Step, Entry)>) -> Result<(), StorageError> {
     for part in slots.iter().flatten() {
-        match part.link.load()? {
+        match load(part, depth)? {
             Node::Leaf(entries) => into.extend_from_slice(entries),
-            Node::Branch(slots) => gather(slots, into)?,
+            Node::Branch(slots) => gather(slots, depth + 1, into)?,
         }
     }
     Ok(())
+}
+
+/// The node of a part at `depth`. Objects come from anywhere, and each may be well-formed while
+/// they do not fit each other.
+fn load(part: &Part, depth: usize) -> Result<&Node, StorageError> {
+    let node = part.link.load()?;
+    let fault = if node.count() != part.count {
+        "a part with another number of entries than its branch says"
+    } else if depth == DEPTH_MAX && matches!(node, Node::Branch(_)) {
+        "a branch below the last level"
+    } else {
+        return Ok(node);
+    };
+    let what = DecodeError::NotCanonical(fault).into();
+    Err(StorageError::Corrupt { what, at: error::Place::Object(part.link.id()) })
 }
 
 fn find(entries: &[(Step, Entry)], step: &Step) -> Result<usize, usize> {

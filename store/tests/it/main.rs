@@ -1,0 +1,15 @@
+//! Owns the integration tests: one binary, a file for each subject.
+
+mod batch;
+mod conformance;
+mod crash;
+mod disk;
+mod fixture;
+mod history;
+mod kill;
+mod log;
+mod merge;
+mod model;
+mod names;
+mod tree;
+mod watch;
