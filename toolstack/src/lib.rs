@@ -1,1 +1,4 @@
-//! Placeholder until the first commit of this crate.
+//! Makes domains exist or not, and records why in a branch-consistent store.
+
+pub mod guest;
+pub mod hypervisor;

@@ -1,0 +1,219 @@
+//! What makes domains exist or not.
+//!
+//! Owns the seam: one trait of blocking calls, each one thing, and its errors. A backend has no
+//! policy: it must not know what is wanted, retry, or look at the store.
+//!
+//! ```text
+//!            create                 unpause
+//!   nothing ────────▶ built, paused ────────▶ running ⇄ paused
+//!      ▲ ▲                │                      │  │ suspend
+//!      │ └─── destroy ────┴──────────────────────┘  ▼
+//!      └───────────────── discard ──────────────── a file ──▶ resume: paused
+//! ```
+
+pub mod fake;
+pub mod process;
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use jitsu_proto::{DomainSpec, ErrorCode, Name};
+
+/// A domain that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Handle {
+    /// Its name.
+    pub name: Name,
+    /// The hypervisor's number for it: a Xen domid, a process id.
+    pub id: u32,
+    /// The address its guest has, where the hypervisor knows.
+    pub address: Option<IpAddr>,
+}
+
+/// What a domain that exists is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Built, and never let run.
+    Built,
+    /// Running.
+    Running,
+    /// Its clock is stopped.
+    Paused,
+}
+
+/// A domain as [`Hypervisor::list`] finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainInfo {
+    /// Which.
+    pub handle: Handle,
+    /// What it is doing.
+    pub state: Existing,
+}
+
+/// How a domain ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The guest ended with this code.
+    Exited(i32),
+    /// It was killed by this signal.
+    Killed(i32),
+    /// It is gone; nobody knows how.
+    Gone,
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            End::Exited(code) => write!(f, "the guest ended by itself with code {code}"),
+            End::Killed(signal) => write!(f, "the guest was killed by signal {signal}"),
+            End::Gone => write!(f, "the guest is gone"),
+        }
+    }
+}
+
+/// A domain that ended without [`Hypervisor::destroy`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Which.
+    pub handle: Handle,
+    /// How.
+    pub how: End,
+}
+
+/// Is called once for each domain that ends by itself. It may block for a moment.
+pub type OnEnd = Box<dyn Fn(Ended) + Send + Sync>;
+
+/// Why a hypervisor did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum HypervisorError {
+    /// There is not enough memory.
+    #[error("not enough memory for {wanted_mib} MiB")]
+    NoMemory {
+        /// How much was asked for.
+        wanted_mib: u32,
+    },
+    /// All addresses of the range are in use.
+    #[error("every address of {range} is in use")]
+    NoAddress {
+        /// The range.
+        range: process::Range,
+    },
+    /// The guest cannot be loaded.
+    #[error("the guest cannot be started: {}: {cause}", image.display())]
+    Image {
+        /// Its kernel image or program.
+        image: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// A domain of this name exists.
+    #[error("a domain named {0} exists already")]
+    NameTaken(Name),
+    /// No such domain exists.
+    #[error("there is no domain named {0}")]
+    NotFound(Name),
+    /// The daemon may not do this.
+    #[error("not permitted: {doing}: {cause}")]
+    Permission {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        cause: io::Error,
+    },
+    /// This hypervisor has no such thing.
+    #[error("the {hypervisor} hypervisor cannot {what}; {instead}")]
+    Unsupported {
+        /// The hypervisor.
+        hypervisor: &'static str,
+        /// What it cannot do.
+        what: &'static str,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// Something of it would not go, even after being killed.
+    #[error("{left} processes of {name} are still there after being killed")]
+    Stuck {
+        /// The domain.
+        name: Name,
+        /// How many are left.
+        left: usize,
+    },
+    /// The operating system refused.
+    #[error("{doing}: {cause}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        cause: io::Error,
+    },
+    /// A fault that was asked for, in the fake.
+    #[error("an injected fault")]
+    Injected,
+}
+
+impl HypervisorError {
+    /// An error of the operating system, cut where callers branch.
+    pub fn io(doing: &'static str, cause: io::Error) -> HypervisorError {
+        match cause.kind() {
+            io::ErrorKind::PermissionDenied => HypervisorError::Permission { doing, cause },
+            _ => HypervisorError::Io { doing, cause },
+        }
+    }
+
+    /// The code it has on the wire.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            HypervisorError::NoMemory { .. } | HypervisorError::NoAddress { .. } => {
+                ErrorCode::Exhausted
+            }
+            HypervisorError::NotFound(_) => ErrorCode::NotFound,
+            HypervisorError::Unsupported { .. } => ErrorCode::Unsupported,
+            HypervisorError::Image { .. }
+            | HypervisorError::NameTaken(_)
+            | HypervisorError::Permission { .. }
+            | HypervisorError::Stuck { .. }
+            | HypervisorError::Io { .. }
+            | HypervisorError::Injected => ErrorCode::Hypervisor,
+        }
+    }
+}
+
+/// A hypervisor: blocking calls, one thing each, no policy.
+///
+/// A call that fails has changed nothing, except `unpause` (the domain may be of no use after
+/// it) and `destroy` (part of it may be gone). Calls for different domains may run at once;
+/// the toolstack makes one at a time for each domain.
+pub trait Hypervisor: Send + Sync {
+    /// Its name in the configuration.
+    fn name(&self) -> &'static str;
+    /// Calls `on_end` from now on; called once, before [`Hypervisor::list`].
+    fn watch(&self, on_end: OnEnd);
+    /// Builds a domain, paused.
+    fn create(&self, name: &Name, spec: &DomainSpec) -> Result<Handle, HypervisorError>;
+    /// Lets it run.
+    fn unpause(&self, dom: &Handle) -> Result<(), HypervisorError>;
+    /// Stops its clock.
+    fn pause(&self, dom: &Handle) -> Result<(), HypervisorError>;
+    /// Saves it to the file `to`; after that it is not listed.
+    fn suspend(&self, dom: &Handle, to: &Path) -> Result<(), HypervisorError>;
+    /// Makes it from the file `from`, paused, and removes the file.
+    fn resume(
+        &self,
+        name: &Name,
+        from: &Path,
+        spec: &DomainSpec,
+    ) -> Result<Handle, HypervisorError>;
+    /// Removes the saved domain in the file `from`, and the file. Nothing there is no error.
+    fn discard(&self, name: &Name, from: &Path) -> Result<(), HypervisorError>;
+    /// Asks the guest to shut down; its end is told by `on_end`.
+    fn shutdown(&self, dom: &Handle) -> Result<(), HypervisorError>;
+    /// Removes it with all it started.
+    fn destroy(&self, dom: &Handle) -> Result<(), HypervisorError>;
+    /// All domains that exist.
+    fn list(&self) -> Result<Vec<DomainInfo>, HypervisorError>;
+    /// Its console, as one end of a stream socket: what it wrote, then what it writes; what is
+    /// written there it can read. The stream ends when the domain does.
+    fn console(&self, dom: &Handle) -> Result<OwnedFd, HypervisorError>;
+}
