@@ -2,3 +2,7 @@
 
 pub mod guest;
 pub mod hypervisor;
+pub mod limits;
+pub mod machine;
+pub mod plan;
+pub mod record;

@@ -1,0 +1,258 @@
+//! What follows from a domain's state: the next action, the answers, the news.
+//!
+//! Owns the order: act, tell, answer, write down. It runs after every input that touched the
+//! domain, and looks at nothing but the state, so that it does not matter which input that was.
+
+use jitsu_proto::{DomainState, DomainStatus, ErrorCode, Event, Response, RpcError, Wanted};
+
+use super::desk::{Desk, Purpose};
+use super::domain::{Domain, Goal, Waiter};
+use super::message::{Effect, Now, Target};
+use super::planted::Planted;
+use crate::plan::{Action, Observed};
+use crate::record::{Author, Outcome, Phase, Record, Seen, Subject, Write};
+
+impl Domain {
+    /// Brings out everything that follows from the state as it is now.
+    pub(super) fn step(&mut self, now: Now, desk: &mut Desk, out: &mut Vec<Effect>) {
+        self.expire(now);
+        self.act(now, desk, out);
+        self.publish(now, desk, out);
+        self.settle(now, desk, out);
+        self.write_down(now, desk, out);
+    }
+
+    fn act(&mut self, now: Now, desk: &Desk, out: &mut Vec<Effect>) {
+        if self.op.is_some() && !desk.planted(Planted::TwoActions) {
+            return;
+        }
+        let Some(action) = self.next_action().filter(|action| !self.is_held_back(*action)) else {
+            return;
+        };
+        let is_durable = self.tentative.is_empty() || desk.planted(Planted::UnpauseEarly);
+        if !is_durable && !action.is_hidden() {
+            return;
+        }
+        let target = match (action, &self.handle, &self.intent) {
+            (Action::Create | Action::Resume, _, Some(intent)) => {
+                Target::Spec(Box::new(intent.spec.clone()))
+            }
+            (Action::Create | Action::Resume, _, None) => {
+                unreachable!("BUG: {} is to be made without a spec", self.name)
+            }
+            (Action::Discard, ..) => Target::Saved,
+            (_, Some(handle), _) => Target::Handle(handle.clone()),
+            (_, None, _) => unreachable!("BUG: {action:?} of {} without a handle", self.name),
+        };
+        if desk.planted(Planted::TwoActions) {
+            self.op = None;
+        }
+        let trace = self.waiters.last().map(|waiter| waiter.trace).unwrap_or_default();
+        self.begin(now, action);
+        out.push(Effect::Act { name: self.name.clone(), action, target, trace });
+    }
+
+    /// Whether what is there is `wanted`, and stays so.
+    fn is(&self, wanted: Wanted) -> bool {
+        let is = match wanted {
+            Wanted::Running => self.observed == Observed::Running,
+            Wanted::Paused => matches!(self.observed, Observed::Paused | Observed::Built),
+            Wanted::Suspended => matches!(self.observed, Observed::Suspended | Observed::Absent),
+            Wanted::Shutdown | Wanted::Absent => self.observed == Observed::Absent,
+        };
+        is && self.op.is_none()
+    }
+
+    /// Whether nothing will happen until a deadline or somebody's call.
+    fn is_stuck(&self) -> bool {
+        let next = self.next_action();
+        self.op.is_none() && next.is_some_and(|action| self.is_held_back(action))
+    }
+
+    /// What came of the call that `waiter` is, if its end has come.
+    fn verdict(
+        &self,
+        now: Now,
+        waiter: &Waiter,
+        desk: &Desk,
+    ) -> Option<Result<Response, RpcError>> {
+        if waiter.deadline <= now.instant && !desk.planted(Planted::NeverTimeOut) {
+            let waited = desk.limits.want_timeout;
+            let text = format!("domain {} did not get there within {waited}", self.name);
+            return Some(Err(RpcError::new(ErrorCode::Timeout, text)));
+        }
+        if !waiter.durable && !desk.planted(Planted::ReplyEarly) {
+            return None;
+        }
+        let superseded = || {
+            let text = format!("another call wants domain {} otherwise", self.name);
+            Some(Err(RpcError::new(ErrorCode::Superseded, text)))
+        };
+        match (waiter.goal, &self.intent) {
+            (Goal::Defined, _) => Some(Ok(Response::Done)),
+            (Goal::Undefined, Some(_)) => superseded(),
+            (Goal::Undefined, None) => self.is(Wanted::Absent).then_some(Ok(Response::Done)),
+            (Goal::Is(wanted), _) if self.is(wanted) => {
+                Some(Ok(Response::Domain(self.status(now))))
+            }
+            (Goal::Is(wanted), Some(intent)) if wanted == intent.wanted => {
+                (self.given_up || self.is_stuck()).then(|| Err(self.refusal()))
+            }
+            (Goal::Is(_), _) => superseded(),
+        }
+    }
+
+    fn refusal(&self) -> RpcError {
+        match &self.last_error {
+            Some(refusal) => RpcError::new(refusal.code, refusal.text.clone()),
+            None => RpcError::new(ErrorCode::Hypervisor, format!("domain {} failed", self.name)),
+        }
+    }
+
+    /// Answers the calls whose end has come, and writes down what came of them.
+    fn settle(&mut self, now: Now, desk: &mut Desk, out: &mut Vec<Effect>) {
+        let mut at = 0;
+        while at < self.waiters.len() {
+            let Some(verdict) = self.verdict(now, &self.waiters[at], desk) else {
+                at += 1;
+                continue;
+            };
+            let waiter = self.waiters.remove(at);
+            let outcome = match &verdict {
+                Ok(_) => Outcome::Ok,
+                Err(error) => Outcome::Failed(error.code, error.text.clone()),
+            };
+            let record = self.done_record(now, &waiter, outcome);
+            out.push(Effect::Reply(waiter.ticket, verdict.clone()));
+            if desk.planted(Planted::ReplyTwice) {
+                out.push(Effect::Reply(waiter.ticket, verdict));
+            }
+            desk.record(record, Purpose::Done(self.name.clone()), out);
+        }
+    }
+
+    fn done_record(&mut self, now: Now, waiter: &Waiter, outcome: Outcome) -> Record {
+        let writes = match (waiter.goal, &outcome) {
+            (Goal::Undefined, Outcome::Ok) => {
+                self.recorded = None;
+                self.news = None;
+                vec![Write::Forget]
+            }
+            (Goal::Is(_), _) if self.op.is_none() && self.intent.is_some() => {
+                let seen = self.seen(now);
+                self.recorded = Some(seen.clone());
+                self.news = None;
+                vec![Write::Seen(seen)]
+            }
+            _ => Vec::new(),
+        };
+        Record {
+            subject: Subject::Domain(self.name.clone()),
+            writes,
+            author: Author::Caller(waiter.caller.clone()),
+            trace: waiter.trace,
+            method: waiter.method,
+            arguments: waiter.arguments.clone(),
+            phase: Phase::Done,
+            outcome: Some(outcome),
+            duration: Some(now.instant - waiter.asked),
+        }
+    }
+
+    /// Tells the store what was seen, unless it knows.
+    fn write_down(&mut self, now: Now, desk: &mut Desk, out: &mut Vec<Effect>) {
+        let is_settled = self.op.is_none()
+            && self.tentative.is_empty()
+            && self.recording.is_none()
+            && self.record_at.is_none()
+            && !matches!(self.observed, Observed::ShuttingDown { .. });
+        let Some(intent) = self.intent.as_ref().filter(|_| is_settled) else { return };
+        let is_unwanted = self.given_up && intent.wanted != Wanted::Absent;
+        let seen = self.seen(now);
+        let is_known = self.recorded.as_ref().is_some_and(|recorded| recorded.is_same(&seen));
+        // A domain that never was is nothing to tell.
+        let is_nothing = self.recorded.is_none() && seen.state == DomainState::Absent;
+        if !is_unwanted && (is_known || is_nothing) && self.news.is_none() {
+            return;
+        }
+        let mut writes = vec![Write::Seen(seen.clone())];
+        if is_unwanted {
+            writes.push(Write::Wanted(Wanted::Absent));
+        }
+        let method = self.news.take().unwrap_or(match seen.state {
+            DomainState::Running => "start",
+            DomainState::Failed => "fail",
+            DomainState::Paused => "pause",
+            DomainState::Suspended => "suspend",
+            DomainState::Absent | DomainState::Starting | DomainState::Stopping => "stop",
+        });
+        let mut record = Record::own(Subject::Domain(self.name.clone()), method, writes);
+        if let Some(error) = &self.last_error {
+            record.outcome = Some(Outcome::Failed(error.code, error.text.clone()));
+        }
+        self.recorded = Some(seen);
+        self.recording = Some(desk.record(record, Purpose::Seen(self.name.clone()), out));
+    }
+
+    /// Tells subscribers, once what they would see is durable.
+    fn publish(&mut self, now: Now, desk: &Desk, out: &mut Vec<Effect>) {
+        let is_durable = self.tentative.is_empty() || desk.planted(Planted::PublishEarly);
+        if !is_durable || self.intent.is_none() {
+            return;
+        }
+        let status = self.status(now);
+        if self.visible.as_ref() != Some(&status) {
+            out.push(Effect::Publish(Event::Domain(status.clone())));
+            self.visible = Some(status);
+        }
+    }
+
+    fn state(&self) -> DomainState {
+        match self.op {
+            Some(Action::Create | Action::Resume | Action::Unpause) => DomainState::Starting,
+            Some(Action::Pause) => DomainState::Running,
+            Some(Action::Suspend | Action::Shutdown | Action::Destroy | Action::Discard) => {
+                DomainState::Stopping
+            }
+            None => match self.observed {
+                Observed::Absent if self.is_stuck() => DomainState::Failed,
+                Observed::Absent => DomainState::Absent,
+                Observed::Built if self.wanted() == Wanted::Running => DomainState::Starting,
+                Observed::Built | Observed::Paused => DomainState::Paused,
+                Observed::Running => DomainState::Running,
+                Observed::Suspended => DomainState::Suspended,
+                Observed::ShuttingDown { .. } => DomainState::Stopping,
+                Observed::Broken => DomainState::Failed,
+            },
+        }
+    }
+
+    /// The domain as a client sees it.
+    pub(super) fn status(&self, now: Now) -> DomainStatus {
+        let state = self.state();
+        let before = self.visible.as_ref().filter(|before| before.state == state);
+        DomainStatus {
+            name: self.name.clone(),
+            wanted: self.intent.as_ref().map_or(Wanted::Absent, |intent| intent.wanted),
+            state,
+            address: self.handle.as_ref().and_then(|handle| handle.address),
+            id: self.handle.as_ref().map(|handle| handle.id),
+            since_ms: before.map_or(now.wall_ms, |before| before.since_ms),
+            boots: self.boots,
+            error: self.last_error.as_ref().map(|error| error.text.clone()),
+            timing: self.boot.map(|boot| boot.timing),
+        }
+    }
+
+    /// The domain as the store keeps it.
+    fn seen(&self, now: Now) -> Seen {
+        let status = self.status(now);
+        Seen {
+            state: status.state,
+            address: status.address,
+            id: status.id,
+            error: status.error,
+            since_ms: status.since_ms,
+        }
+    }
+}
