@@ -1,7 +1,21 @@
 //! Makes domains exist or not, and records why in a branch-consistent store.
+//!
+//! `toolstack` is the daemon of dom0: it alone touches the hypervisor and owns the store. It
+//! knows domains, and keeps services for `jitsu`; it must not know DNS.
+//!
+//! What is decided is pure: [`plan`] and [`machine`]. Around them, the outermost last:
+//!
+//! - [`record`], [`layout`]: what is written down, and where in the tree.
+//! - [`committer`]: the thread that makes it durable.
+//! - [`hypervisor`]: what makes domains; [`guest`]: a guest to begin with.
+//! - `driver`: the task that owns the machine. [`history`]: what is asked of the store directly.
+//! - [`server`], [`roles`]: clients. [`config`], [`limits`]: what it is told. [`daemon`]: all of it.
 
 pub mod check;
 pub mod committer;
+pub mod config;
+pub mod daemon;
+mod driver;
 pub mod guest;
 pub mod history;
 pub mod hypervisor;
@@ -10,4 +24,10 @@ pub mod limits;
 pub mod machine;
 pub mod plan;
 pub mod record;
+pub mod roles;
+pub mod server;
 mod words;
+
+pub use config::Config;
+pub use daemon::{Daemon, Parts, StartError};
+pub use limits::Limits;

@@ -28,6 +28,8 @@ mod domain;
 mod message;
 mod planted;
 mod services;
+#[cfg(test)]
+mod simulation;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,0 +1,11 @@
+//! The daemon as its clients meet it: over a real socket, with real processes.
+
+mod client;
+mod crash;
+mod domains;
+mod history;
+mod host;
+mod hypervisors;
+mod protocol;
+mod roles;
+mod streams;
