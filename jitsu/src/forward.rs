@@ -2,7 +2,7 @@
 //!
 //! Owns the resolvers; the only file that names `hickory_resolver`. It must not know who asks.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -10,7 +10,8 @@ use hickory_resolver::config::{
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, Record, RecordType};
+use hickory_resolver::proto::rr::rdata::A;
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
 
 /// Resolvers, asked for us.
@@ -69,6 +70,16 @@ impl Forward {
                 Forwarded { code: ResponseCode::ServFail, ..Forwarded::default() }
             }
         }
+    }
+
+    /// The IPv4 addresses of `name`, as these resolvers say.
+    pub async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
+        let said = self.ask(Name::from_ascii(name)?, RecordType::A).await;
+        let address = |record: &Record| match record.data {
+            RData::A(A(v4)) => Some(IpAddr::V4(v4)),
+            _ => None,
+        };
+        Ok(said.answers.iter().filter_map(address).collect())
     }
 }
 

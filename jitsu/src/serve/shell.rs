@@ -277,6 +277,11 @@ impl Shell {
         self.core().summoner.phase(service).map(Phase::word)
     }
 
+    /// How many services there are.
+    pub fn services(&self) -> usize {
+        self.core().specs.len()
+    }
+
     /// How many clients there are, held and live.
     pub fn clients(&self) -> usize {
         self.core().summoner.clients()
