@@ -2,7 +2,7 @@
 
 echo            sends back what it is sent, as it comes
 count           reads to the end, then sends how many bytes that were, and ends
-last            says how many bytes the connection before had, of which it closed its side first
+last            ends its side first, with how many bytes the last connection had that had some
 stuck           accepts, and never reads
 unless FILE …   behaves as the words after it say once FILE exists; before that, as in `before`:
 before=never    it runs and never listens
@@ -46,7 +46,7 @@ class Last:
     def __call__(self, client):
         client.sendall(b"%d" % Last.total)
         client.shutdown(socket.SHUT_WR)
-        Last.total = count(client)
+        Last.total = count(client) or Last.total
 
 
 def stuck(_client):

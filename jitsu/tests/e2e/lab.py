@@ -126,19 +126,19 @@ class Lab:
 
     count = 0
 
-    def __init__(self, bin_dir, state=None):
+    def __init__(self, bin_dir, state_dir=None):
         Lab.count += 1
         self.bin_dir = bin_dir
         self.dir = tempfile.mkdtemp(prefix="jitsu-e2e-")
         os.chmod(self.dir, 0o755)
-        self.state = state or os.path.join(self.dir, "state")
+        state_dir = state_dir or os.path.join(self.dir, "state")
         # Two runs at once, and the labs of one run, have addresses of their own.
         run = os.getpid() % 50
         self.front = f"127.{100 + run}.{Lab.count}.1"
         self.socket = os.path.join(self.dir, "toolstack.sock")
         self.fronts = []
         words = dict(
-            dir=self.dir, state=self.state, front=self.front, dns_port=DNS_PORT,
+            dir=self.dir, state=state_dir, front=self.front, dns_port=DNS_PORT,
             domains=f"127.{150 + run}.{Lab.count}.0/24", reader=READER, serve=SERVE,
             group=f'socket_group = "{GROUP_NAME}"' if IS_ROOT else "",
         )
