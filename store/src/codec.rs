@@ -82,7 +82,10 @@ impl Writer {
     }
 
     pub(crate) fn object(kind: ObjectKind) -> Writer {
-        Writer { bytes: vec![kind as u8, FORMAT] }
+        // Most objects are this small, and grow no further.
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(&[kind as u8, FORMAT]);
+        Writer { bytes }
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {

@@ -13,7 +13,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::backend::HeadChange;
 use crate::error::StorageError;
-use crate::id::Id;
 
 /// The line.
 #[derive(Default)]
@@ -24,8 +23,6 @@ pub(super) struct Group {
 #[derive(Default)]
 struct Line {
     waiting: Vec<Arc<Place>>,
-    unsaved: Vec<Id>,
-    unsaved_bytes: usize,
     is_led: bool,
     is_broken: bool,
 }
@@ -43,18 +40,10 @@ enum Turn {
     Done(Result<bool, StorageError>),
 }
 
-/// What one flush has to do.
-pub(super) struct Flush<'a> {
-    /// Heads to move, for each who waits.
-    pub(super) asked: Vec<&'a [HeadChange]>,
-    /// Objects to save, in the order they were put.
-    pub(super) unsaved: &'a [Id],
-}
-
 /// What came of a flush.
 pub(super) enum Outcome {
-    /// For each who waits, whether the heads were moved; and whether all objects were saved.
-    Done { moved: Vec<bool>, saved: bool },
+    /// For each who waits, whether the heads were moved.
+    Done(Vec<bool>),
     /// Nothing was written, and all can go on.
     Refused(StorageError),
     /// What was written is unknown, and nothing can go on.
@@ -62,24 +51,11 @@ pub(super) enum Outcome {
 }
 
 impl Group {
-    /// Puts an object in line for the next flush.
-    pub(super) fn add(&self, id: Id, bytes: usize) {
-        let mut line = self.line();
-        line.unsaved.push(id);
-        line.unsaved_bytes += bytes;
-    }
-
-    /// How many bytes of objects are in line.
-    pub(super) fn unsaved_bytes(&self) -> Result<usize, StorageError> {
-        let line = self.line();
-        if line.is_broken { Err(StorageError::Poisoned) } else { Ok(line.unsaved_bytes) }
-    }
-
     /// Moves heads with the next flush, which the caller does with `flush` if it is its turn.
     pub(super) fn ask(
         &self,
         changes: &[HeadChange],
-        flush: impl FnOnce(&Flush<'_>) -> Outcome,
+        flush: impl FnOnce(&[&[HeadChange]]) -> Outcome,
     ) -> Result<bool, StorageError> {
         let turn = Mutex::new(Turn::Wait);
         let place = Arc::new(Place { changes: changes.to_vec(), turn, called: Condvar::new() });
@@ -109,19 +85,16 @@ impl Group {
 
     /// Does one flush for all in line, and calls who leads the next one before it tells those who
     /// were served, so that the disk is not idle meanwhile.
-    fn lead(&self, flush: impl FnOnce(&Flush<'_>) -> Outcome) {
-        let (served, unsaved, bytes) = {
-            let mut line = self.line();
-            let bytes = std::mem::take(&mut line.unsaved_bytes);
-            (std::mem::take(&mut line.waiting), std::mem::take(&mut line.unsaved), bytes)
-        };
-        let asked = served.iter().map(|place| &place.changes[..]).collect();
-        let outcome = flush(&Flush { asked, unsaved: &unsaved });
-        let mut line = self.line();
-        if !matches!(outcome, Outcome::Done { saved: true, .. }) {
-            line.unsaved.splice(0..0, unsaved);
-            line.unsaved_bytes += bytes;
+    fn lead(&self, flush: impl FnOnce(&[&[HeadChange]]) -> Outcome) {
+        // Where several wait, more are about to: those whom the last flush has served. Letting
+        // them run first makes fewer and larger flushes; one who is alone waits for nobody.
+        if self.line().waiting.len() > 1 {
+            std::thread::yield_now();
         }
+        let served = std::mem::take(&mut self.line().waiting);
+        let asked: Vec<_> = served.iter().map(|place| &place.changes[..]).collect();
+        let outcome = flush(&asked);
+        let mut line = self.line();
         let mut cut_off = Vec::new();
         if matches!(outcome, Outcome::Broken(_)) {
             line.is_broken = true;
@@ -134,7 +107,7 @@ impl Group {
         drop(line);
         for (at, place) in served.iter().enumerate() {
             place.call(Turn::Done(match &outcome {
-                Outcome::Done { moved, .. } => Ok(moved[at]),
+                Outcome::Done(moved) => Ok(moved[at]),
                 Outcome::Refused(error) | Outcome::Broken(error) => Err(error.clone()),
             }));
         }

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use self::disk::Disk;
 use self::disk::failed;
 use self::format::{Frame, Location, SegmentHeader};
-use self::group::{Flush, Group, Outcome};
+use self::group::{Group, Outcome};
 use super::{Backend, HeadChange, check_size};
 use crate::codec::ObjectKind;
 use crate::error::{Damage, Place, StorageError};
@@ -63,12 +63,18 @@ pub struct Log {
     tail: Mutex<Tail>,
 }
 
+/// What goes into a frame.
+type Line = Vec<(Id, Arc<[u8]>)>;
+
 /// Where objects are.
 #[derive(Default)]
 struct Objects {
     stored: HashMap<Id, Location>,
     /// Those that wait for a flush, or are being flushed.
     unsaved: HashMap<Id, Arc<[u8]>>,
+    /// Those that wait for a flush, in the order they were put.
+    line: Line,
+    line_bytes: usize,
 }
 
 /// The end of the log, where the next frame goes.
@@ -99,7 +105,7 @@ impl Log {
         Ok(Log {
             disk,
             options,
-            objects: RwLock::new(Objects { stored, unsaved: HashMap::new() }),
+            objects: RwLock::new(Objects { stored, ..Objects::default() }),
             heads: RwLock::new(heads),
             group: Group::default(),
             tail: Mutex::new(tail),
@@ -107,39 +113,64 @@ impl Log {
     }
 
     /// Writes and syncs one frame for all who wait, and lets everyone see what is in it.
-    fn flush(&self, flush: &Flush) -> Outcome {
-        let mut heads = self.heads().clone();
-        let moved: Vec<bool> = flush.asked.iter().map(|asked| apply(asked, &mut heads)).collect();
+    fn flush(&self, asked: &[&[HeadChange]]) -> Outcome {
+        let (moved, changes) = self.admit(asked);
         if !moved.contains(&true) {
-            return Outcome::Done { moved, saved: false };
+            return Outcome::Done(moved);
         }
-        let changes = flush.asked.iter().zip(&moved).filter(|(_, moved)| **moved);
-        let changes: Vec<&HeadChange> = changes.flat_map(|(asked, _)| asked.iter()).collect();
-        if changes.is_empty() && flush.unsaved.is_empty() {
-            return Outcome::Done { moved, saved: true };
+        let line = self.objects_mut().take_line();
+        if changes.is_empty() && line.is_empty() {
+            return Outcome::Done(moved);
         }
         let mut frame = Frame::new();
-        {
-            let objects = self.objects();
-            for id in flush.unsaved {
-                frame.object(id, &objects.unsaved[id]);
-            }
+        for (id, bytes) in &line {
+            frame.object(id, bytes);
         }
         frame.heads(&changes);
-        let mut tail = self.tail.lock().expect(PANICKED);
-        match self.append(&mut tail, frame) {
-            Err(failure) => failure,
+        let appended = self.append(&mut self.tail.lock().expect(PANICKED), frame);
+        let mut objects = self.objects_mut();
+        match appended {
+            Err(failure) => {
+                objects.put_back(line);
+                failure
+            }
             Ok(locations) => {
-                let mut objects = self.objects_mut();
                 for (id, location) in locations {
                     objects.unsaved.remove(&id);
                     objects.stored.insert(id, location);
                 }
                 drop(objects);
-                *self.heads.write().expect(PANICKED) = heads;
-                Outcome::Done { moved, saved: true }
+                let mut heads = self.heads.write().expect(PANICKED);
+                for HeadChange { branch, new, .. } in changes {
+                    match new {
+                        Some(new) => heads.insert(branch.clone(), *new),
+                        None => heads.remove(branch),
+                    };
+                }
+                Outcome::Done(moved)
             }
         }
+    }
+
+    /// Who of these finds all heads where they should be, after those before moved theirs; and
+    /// all that moves.
+    fn admit<'a>(&self, asked: &[&'a [HeadChange]]) -> (Vec<bool>, Vec<&'a HeadChange>) {
+        let heads = self.heads();
+        let mut news: HashMap<&BranchName, Option<&Id>> = HashMap::new();
+        let mut admitted = Vec::new();
+        let moved = asked.iter().map(|changes| {
+            let is_there = |change: &HeadChange| {
+                let now = news.get(&change.branch).copied();
+                now.unwrap_or_else(|| heads.get(&change.branch)) == change.old.as_ref()
+            };
+            let moves = changes.iter().all(is_there);
+            if moves {
+                news.extend(changes.iter().map(|change| (&change.branch, change.new.as_ref())));
+                admitted.extend(*changes);
+            }
+            moves
+        });
+        (moved.collect(), admitted)
     }
 
     fn append(&self, tail: &mut Tail, frame: Frame) -> Result<Vec<(Id, Location)>, Outcome> {
@@ -192,18 +223,25 @@ impl Log {
     }
 }
 
-/// Moves all these heads, or none of them: whether all were where they should be.
-fn apply(changes: &[HeadChange], heads: &mut BTreeMap<BranchName, Id>) -> bool {
-    if changes.iter().any(|change| heads.get(&change.branch) != change.old.as_ref()) {
-        return false;
+impl Objects {
+    fn add(&mut self, id: Id, bytes: &[u8]) {
+        let bytes: Arc<[u8]> = bytes.into();
+        self.line_bytes += bytes.len();
+        self.unsaved.insert(id, bytes.clone());
+        self.line.push((id, bytes));
     }
-    for HeadChange { branch, new, .. } in changes {
-        match new {
-            Some(new) => heads.insert(branch.clone(), *new),
-            None => heads.remove(branch),
-        };
+
+    fn take_line(&mut self) -> Line {
+        self.line_bytes = 0;
+        std::mem::take(&mut self.line)
     }
-    true
+
+    /// Puts what could not be saved before what came since.
+    fn put_back(&mut self, mut line: Line) {
+        self.line_bytes += line.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+        line.append(&mut self.line);
+        self.line = line;
+    }
 }
 
 impl Backend for Log {
@@ -223,16 +261,13 @@ impl Backend for Log {
 
     fn put(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
         check_size(bytes)?;
-        if self.group.unsaved_bytes()? >= self.options.unsaved_bytes {
+        if self.objects().line_bytes >= self.options.unsaved_bytes {
             self.sync()?;
         }
         let mut objects = self.objects_mut();
-        if objects.stored.contains_key(id) || objects.unsaved.contains_key(id) {
-            return Ok(());
+        if !objects.stored.contains_key(id) && !objects.unsaved.contains_key(id) {
+            objects.add(*id, bytes);
         }
-        objects.unsaved.insert(*id, bytes.into());
-        // Under the lock still: who finds it unsaved may rely on it being in line.
-        self.group.add(*id, bytes.len());
         Ok(())
     }
 
@@ -245,7 +280,7 @@ impl Backend for Log {
     }
 
     fn set_heads(&self, changes: &[HeadChange]) -> Result<bool, StorageError> {
-        self.group.ask(changes, |flush| self.flush(flush))
+        self.group.ask(changes, |asked| self.flush(asked))
     }
 
     fn branches(&self) -> Result<Vec<(BranchName, Id)>, StorageError> {
