@@ -13,6 +13,10 @@ use crate::name::BranchName;
 use crate::store::Store;
 use crate::tree::Tree;
 
+/// How many commits a branch may be ahead of what is known about its ancestors, before that is
+/// not worth bringing up to date.
+const LINE_MAX: usize = 256;
+
 /// Commits and moved heads that become visible together, or not at all. It sees its own writes;
 /// others see nothing of it before [`Batch::publish`].
 ///
@@ -226,16 +230,32 @@ impl Batch {
     /// What is known about the ancestors of a head: from this batch, from an earlier one, or
     /// nothing yet.
     fn ancestors(&mut self, of: &BranchName, head: &Commit) -> Result<Ancestors, StorageError> {
-        let mut known = self.ancestors.remove(of).or_else(|| self.store.take_ancestors(of));
-        if let Some(known) = known.as_mut()
-            && known.head() != head.id()
-            && head.parents().contains(&known.head())
+        let history = self.store.history();
+        let known = self.ancestors.remove(of).or_else(|| self.store.take_ancestors(of));
+        if let Some(mut known) = known
+            && let Some(line) = self.line(known.head(), head)?
         {
-            known.advance(self.store.history(), head, &self.fresh)?;
+            for commit in line.iter().rev() {
+                known.advance(history, commit, &self.fresh)?;
+            }
+            return Ok(known);
         }
-        match known {
-            Some(known) if known.head() == head.id() => Ok(known),
-            _ => Ancestors::of(self.store.history(), head.id(), &self.fresh),
+        Ancestors::of(history, head.id(), &self.fresh)
+    }
+
+    /// The commits that followed each other from `old`, which is not among them, to `head`,
+    /// backwards; `None` if they are too many, or the branch was moved elsewhere.
+    fn line(&self, old: Id, head: &Commit) -> Result<Option<Vec<Commit>>, StorageError> {
+        let mut line = Vec::new();
+        let mut at = head.clone();
+        while at.id() != old {
+            let Some(parent) = at.parents().first().copied() else { return Ok(None) };
+            line.push(at);
+            if line.len() > LINE_MAX {
+                return Ok(None);
+            }
+            at = self.find(&parent)?;
         }
+        Ok(Some(line))
     }
 }

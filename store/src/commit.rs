@@ -61,7 +61,7 @@ impl Commit {
 
     /// Who made it, when, and what it is about.
     pub fn meta(&self) -> &Meta {
-        &self.record.meta
+        self.record.meta()
     }
 
     /// One more than the greatest generation of its parents; 1 without parents. An ancestor has
@@ -126,11 +126,11 @@ impl Record {
         self.generation
     }
 
-    pub(crate) fn time_ms(&self) -> u64 {
-        self.meta.time_ms
+    pub(crate) fn meta(&self) -> &Meta {
+        &self.meta
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut to = Writer::object(ObjectKind::Commit);
         to.id(&self.root);
         to.number(self.parents.len() as u64);
@@ -149,7 +149,7 @@ impl Record {
         to.finish()
     }
 
-    fn decode(id: Id, bytes: &[u8]) -> Result<Record, DecodeError> {
+    pub(crate) fn decode(id: Id, bytes: &[u8]) -> Result<Record, DecodeError> {
         let mut from = Reader::object(bytes, ObjectKind::Commit)?;
         let root = from.id()?;
         let parents = decode_parents(&mut from)?;

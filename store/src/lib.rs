@@ -28,6 +28,8 @@ mod merge;
 mod name;
 mod path;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod watch;
 

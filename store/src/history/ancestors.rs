@@ -12,6 +12,9 @@ use crate::id::Id;
 /// The most ancestors that are kept, about 10 MB of them. Reaching it loses speed, not truth.
 const KNOWN_MAX: usize = 1 << 18;
 
+/// How many commits are explored when the head moves.
+const EXPLORED_AT_ONCE: usize = 16;
+
 /// Some ancestors of a head, and those of them whose parents have not been looked at. Every
 /// ancestor of the head is known or is an ancestor of one of those.
 pub(crate) struct Ancestors {
@@ -55,19 +58,26 @@ impl Ancestors {
         self.add(history, to.id(), fresh)
     }
 
-    /// Adds a commit, to be explored when someone asks; and at once all fresh ones that it leads
-    /// to, so that a fresh commit is an ancestor exactly if it is known.
+    /// Adds a commit and what it leads to: all that is fresh, so that a fresh commit is an
+    /// ancestor exactly if it is known, and a few others, which are likely to be at hand now and
+    /// not when someone asks. The rest is explored when someone does.
     fn add(&mut self, history: &History, id: Id, fresh: &Fresh) -> Result<(), StorageError> {
         let mut reached = vec![id];
+        let mut at_once = EXPLORED_AT_ONCE;
         while let Some(id) = reached.pop() {
             if !self.known.insert(id) {
                 continue;
             }
-            match fresh.get(&id) {
-                Some(commit) => reached.extend(commit.parents()),
-                None => {
-                    self.unexplored.insert((history.record(&id)?.generation(), id));
-                }
+            if let Some(commit) = fresh.get(&id) {
+                reached.extend(commit.parents());
+                continue;
+            }
+            let record = history.record(&id)?;
+            if at_once > 0 {
+                at_once -= 1;
+                reached.extend(record.parents());
+            } else {
+                self.unexplored.insert((record.generation(), id));
             }
         }
         Ok(())

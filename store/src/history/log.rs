@@ -39,7 +39,7 @@ impl Log {
     fn await_turn(&mut self, id: &Id) -> Result<(), StorageError> {
         if self.seen.insert(*id) {
             let record = self.history.record(id)?;
-            self.next.insert((record.generation(), record.time_ms(), *id));
+            self.next.insert((record.generation(), record.meta().time_ms, *id));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod conformance;
+mod counted;
 mod crash;
 mod disk;
 mod fixture;

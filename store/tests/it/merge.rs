@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use jitsu_store::backend::{Log, LogOptions};
-use jitsu_store::{Conflict, Contents, Merged, Path, Register, Store, Tree, Why};
+use jitsu_store::{Commit, Conflict, Contents, Merged, Path, Register, Store, Tree, Why};
 use proptest::prelude::*;
 
+use crate::counted::Counted;
 use crate::disk::SimDisk;
 use crate::fixture::{all, at, branch, merged, path, shown, text, tree, write};
 
@@ -211,8 +212,22 @@ fn a_commit_is_reverted_by_merging_backwards() {
     assert_eq!(shown(&reverted), ["a=\"1\"", "b=\"3\""]);
 }
 
-/// Two branches settle the same conflict differently, after merging each other's conflicting
-/// versions: the bases conflict, and so must the sides.
+/// Commits `value` on top of `ours`, which takes `theirs` as merged although they conflict.
+fn settle(store: &Store, name: &str, ours: &Commit, theirs: &Commit, value: &str) -> Commit {
+    let (settled, agreed) = (branch(&format!("{name}/settled")), branch(&format!("{name}/agreed")));
+    let mut batch = store.batch();
+    batch.set(&settled, ours.id()).unwrap();
+    batch.set(&agreed, theirs.id()).unwrap();
+    // A commit on their side that agrees with ours can be merged.
+    let agreed = batch.commit(&agreed, ours.tree(), at(100)).unwrap();
+    merged(batch.merge(&settled, &agreed.id(), at(101)).unwrap());
+    let commit = batch.commit(&settled, tree(&[("x", value)]), at(102)).unwrap();
+    batch.publish().unwrap();
+    commit
+}
+
+/// Two branches merge each other's conflicting versions, and settle the conflict differently: the
+/// merged base must not take the side of one of the versions, or the other's decision is lost.
 #[test]
 fn bases_that_conflict_do_not_decide_for_anyone() {
     let store = Store::memory();
@@ -222,33 +237,18 @@ fn bases_that_conflict_do_not_decide_for_anyone() {
     batch.publish().unwrap();
     let a = write(&store, "a", "x", "1", 2);
     let b = write(&store, "b", "x", "2", 3);
-    // Each takes the other's commit as merged, with a value of its own.
-    let settle = |value: &str, ours: &str, parents: [&jitsu_store::Commit; 2], time| {
-        let mut batch = store.batch();
-        let settled = branch(&format!("{ours}-settled"));
-        // A merge that conflicts is settled by merging a tree that agrees.
-        let agreed = branch(&format!("{ours}-agreed"));
-        batch.set(&agreed, parents[1].id()).unwrap();
-        let mut tree = parents[1].tree();
-        tree.set(&path("x"), parents[0].tree().get(&path("x")).unwrap().unwrap()).unwrap();
-        let agreed = batch.commit(&agreed, tree, at(time)).unwrap();
-        batch.set(&settled, parents[0].id()).unwrap();
-        merged(batch.merge(&settled, &agreed.id(), at(time)).unwrap());
-        let mut tree = parents[0].tree();
-        tree.set(&path("x"), text(value)).unwrap();
-        let commit = batch.commit(&settled, tree, at(time + 1)).unwrap();
-        batch.publish().unwrap();
-        commit
-    };
-    let one = settle("1", "a", [&a, &b], 10);
-    let other = settle("other", "b", [&b, &a], 20);
-    let mut expected = vec![a.id(), b.id()];
-    expected.sort_unstable();
-    assert_eq!(store.lcas(&one.id(), &other.id()).unwrap(), expected);
-    let result = store.merge(&branch("a-settled"), &other.id(), at(30)).unwrap();
-    assert!(matches!(result, Merged::Conflicts(_)), "{result:?}");
-    let same = settle("1", "c", [&b, &a], 40);
-    merged(store.merge(&branch("a-settled"), &same.id(), at(50)).unwrap());
+    let other = settle(&store, "other", &b, &a, "other");
+    for value in ["0", "1", "2", "3"] {
+        let one = settle(&store, &format!("one/{value}"), &a, &b, value);
+        let mut expected = vec![a.id(), b.id()];
+        expected.sort_unstable();
+        assert_eq!(store.lcas(&one.id(), &other.id()).unwrap(), expected);
+        let into = branch(&format!("one/{value}/settled"));
+        let result = store.merge(&into, &other.id(), at(30)).unwrap();
+        assert!(matches!(result, Merged::Conflicts(_)), "{value}: {result:?}");
+        let same = settle(&store, &format!("same/{value}"), &b, &a, value);
+        merged(store.merge(&into, &same.id(), at(50)).unwrap());
+    }
 }
 
 /// A thousand subjects, each with a branch of its own that is merged into `main` at every step.
@@ -283,6 +283,47 @@ fn merging_a_subject_costs_what_changed() {
     let tree = store.head(&main).unwrap().unwrap().tree();
     assert_eq!(tree.list(&path("domains")).unwrap().len(), 1000);
     assert_eq!(tree.get(&path("domains/500/wanted")).unwrap(), Some(text("10")));
+}
+
+/// A step of a subject, merged into `main`.
+fn step(store: &Store, subject: &str, value: u64) {
+    let name = branch(&format!("domain/{subject}"));
+    let mut batch = store.batch();
+    let head = batch.head(&name).unwrap();
+    let mut tree = head.map_or_else(Tree::empty, |head| head.tree());
+    tree.set(&path(&format!("domains/{subject}")), text(&value.to_string())).unwrap();
+    let commit = batch.commit(&name, tree, at(value)).unwrap();
+    merged(batch.merge(&branch("main"), &commit.id(), at(value)).unwrap());
+    batch.publish().unwrap();
+}
+
+#[test]
+fn merging_a_subject_of_long_ago_does_not_walk_the_history() {
+    let backend = Arc::new(Counted::default());
+    let store = Store::open(backend.clone()).unwrap();
+    for subject in ["quiet", "silent"] {
+        step(&store, subject, 0);
+    }
+    let busy = 5000;
+    for value in 0..busy {
+        step(&store, "busy", value);
+    }
+    backend.gets();
+    step(&store, "quiet", 1);
+    step(&store, "new", 1);
+    let warm = backend.gets();
+    assert!(warm < 50, "{warm} reads for one subject that was quiet and a new one");
+    // One who has just opened the store walks once, and then knows.
+    let store = Store::open(backend.clone()).unwrap();
+    step(&store, "quiet", 2);
+    backend.gets();
+    step(&store, "silent", 1);
+    let first = backend.gets();
+    assert!(first < 3 * busy, "{first} reads to learn the history");
+    step(&store, "quiet", 3);
+    step(&store, "silent", 2);
+    let again = backend.gets();
+    assert!(again < 50, "{again} reads for what is known by now");
 }
 
 fn any_tree() -> impl Strategy<Value = Tree> {

@@ -26,12 +26,7 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn open(path: &Path) -> Result<Folder, StorageError> {
         let io = |op| move |error| failed(op, error);
-        if !path.is_dir() {
-            fs::create_dir_all(path).map_err(io("make the store's folder"))?;
-            if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
-                sync_folder(above).map_err(io("flush the folder above the store"))?;
-            }
-        }
+        make_folder(path).map_err(io("make the store's folder"))?;
         let lock = lock(path)?;
         let mut files = BTreeMap::new();
         for number in numbers(path).map_err(io("list the store's folder"))? {
@@ -101,6 +96,17 @@ fn numbers(folder: &Path) -> io::Result<Vec<u32>> {
         numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
     }
     Ok(numbers)
+}
+
+/// Makes a folder and those above it that are missing, so that none vanishes in a crash.
+fn make_folder(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().unwrap_or(Path::new(""));
+    make_folder(above)?;
+    fs::create_dir(path)?;
+    sync_folder(if above.as_os_str().is_empty() { Path::new(".") } else { above })
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

@@ -1,0 +1,256 @@
+//! Owns the tests of every decoder, which the public API reaches only through hashes: any bytes
+//! are refused, or are the one encoding of what they decode to.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::backend::{Memory, Source};
+use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
+use crate::commit::Record;
+use crate::contents::Contents;
+use crate::id::Id;
+use crate::path::Step;
+use crate::tree::lazy::{Link, Object};
+use crate::tree::node::{Entry, LEAF_MAX, Node, Part, Slots, Value};
+
+fn source() -> Source {
+    Source(Arc::new(Memory::new()))
+}
+
+/// Decodes by the first byte, and encodes what comes out.
+fn through(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    match ObjectKind::of(bytes) {
+        Some(ObjectKind::Contents) => Ok(Contents::decode(bytes)?.encode()),
+        Some(ObjectKind::Node) => Ok(Node::decode(bytes, &source())?.encode()),
+        Some(ObjectKind::Commit) => Ok(Record::decode(Id::of(bytes), bytes)?.encode()),
+        None => Err(DecodeError::Truncated),
+    }
+}
+
+fn refused_or_the_same(bytes: &[u8]) {
+    if let Ok(again) = through(bytes) {
+        assert_eq!(again, bytes, "a second encoding of something was accepted");
+    }
+}
+
+fn id(n: u8) -> Id {
+    Id::of(&[n])
+}
+
+fn directory(n: u8) -> Entry {
+    Entry::Directory(Link::stored(id(n), source()))
+}
+
+fn value(contents: Contents) -> Entry {
+    Entry::Value(Value::new(contents))
+}
+
+fn step(n: usize) -> Step {
+    Step::new(&format!("step {n:02}")).unwrap()
+}
+
+/// Objects of every kind and form.
+fn samples() -> Vec<Vec<u8>> {
+    let register = crate::Register { time_ms: 300, tie_break: 7, value: b"value"[..].into() };
+    let contents = [
+        Contents::text(""),
+        Contents::text("some text"),
+        Contents::Counter(i64::MIN),
+        Contents::Counter(64),
+        Contents::Register(register),
+        Contents::set(["", "a", "ab", "b"]),
+    ];
+    let leaf = Node::Leaf(vec![
+        (step(0), directory(1)),
+        (step(1), value(Contents::text("small"))),
+        (step(2), value(Contents::text("large".repeat(50)))),
+    ]);
+    let mut slots = Slots::default();
+    for (slot, count) in [(0, 1), (3, 200), (15, 31)] {
+        slots[slot] = Some(Part { count, link: Link::stored(id(slot as u8), source()) });
+    }
+    let nodes = [Node::empty(), leaf, Node::Branch(Box::new(slots))];
+    let mut samples: Vec<_> = contents.iter().map(Contents::encode).collect();
+    samples.extend(nodes.iter().map(Object::encode));
+    samples.push(commit(&[], 1, &[]));
+    samples.push(commit(&[1, 2], 700, &[("caller", "uid 0"), ("method", "want")]));
+    samples
+}
+
+fn commit(parents: &[u8], generation: u64, fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut to = Writer::object(ObjectKind::Commit);
+    to.id(&id(9));
+    to.number(parents.len() as u64);
+    parents.iter().for_each(|parent| to.id(&id(*parent)));
+    to.number(generation);
+    to.number(1_700_000_000_000);
+    to.bytes(b"author");
+    to.bytes("mëssage".as_bytes());
+    to.number(fields.len() as u64);
+    for (name, value) in fields {
+        to.bytes(name.as_bytes());
+        to.bytes(value.as_bytes());
+    }
+    to.finish()
+}
+
+#[test]
+fn what_is_encoded_decodes_to_the_same() {
+    for bytes in samples() {
+        assert_eq!(through(&bytes).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn what_is_cut_or_followed_by_something_is_refused() {
+    for bytes in samples() {
+        // Bytes have no end of their own: theirs is that of the object.
+        let is_open = bytes.starts_with(b"c\x01b");
+        for len in 0..bytes.len() {
+            let cut = through(&bytes[..len]);
+            assert!(cut.is_err() || (is_open && len >= 3), "cut at {len}: {bytes:?}");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert!(through(&longer).is_err() || is_open, "{bytes:?}");
+    }
+}
+
+#[test]
+fn every_changed_byte_is_refused_or_means_something_else() {
+    for bytes in samples() {
+        for at in 0..bytes.len() {
+            for change in 1..=255u8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= change;
+                refused_or_the_same(&changed);
+            }
+        }
+    }
+}
+
+#[test]
+fn lengths_that_cannot_be_are_refused_without_being_believed() {
+    for kind in [&b"c\x01s"[..], b"c\x01r\x00\x00", b"n\x01l", b"n\x01l\x01"] {
+        for length in [&b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"[..], b"\xff\xff\xff\xff\x0f"] {
+            assert!(through(&[kind, length].concat()).is_err());
+        }
+    }
+}
+
+#[test]
+fn what_is_not_canonical_is_refused_with_its_reason() {
+    let refused = |bytes: &[u8]| through(bytes).unwrap_err();
+    assert_eq!(refused(b"c\x02b"), DecodeError::Format(2));
+    assert_eq!(refused(b"c\x01x"), DecodeError::Tag(b'x'));
+    assert_eq!(refused(b"c\x01c\x80\x00"), DecodeError::NotCanonical("a number has leading zeros"));
+    let order = DecodeError::NotCanonical("members of a set out of order");
+    assert_eq!(refused(b"c\x01s\x02\x01b\x01a"), order);
+    assert_eq!(refused(b"c\x01s\x02\x01a\x01a"), order);
+    let same = Node::Leaf(vec![(step(0), directory(1)), (step(0), directory(2))]);
+    assert_eq!(refused(&same.encode()), DecodeError::NotCanonical("steps out of order"));
+    let empty = Node::Leaf(vec![(step(0), Entry::Directory(Link::new(Node::empty())))]);
+    assert_eq!(refused(&empty.encode()), DecodeError::NotCanonical("an empty directory"));
+    let many = Node::Leaf((0..=LEAF_MAX).map(|n| (step(n), directory(1))).collect());
+    let too_many = DecodeError::NotCanonical("a leaf with too many entries");
+    assert_eq!(refused(&many.encode()), too_many);
+    let mut slots = Slots::default();
+    slots[2] = Some(Part { count: 32, link: Link::stored(id(1), source()) });
+    let few = DecodeError::NotCanonical("a branch with too few entries");
+    assert_eq!(refused(&Node::Branch(Box::new(slots)).encode()), few);
+    let generation = DecodeError::NotCanonical("an impossible generation");
+    assert_eq!(refused(&commit(&[], 2, &[])), generation);
+    assert_eq!(refused(&commit(&[1], 0, &[])), generation);
+    assert_eq!(refused(&commit(&[1, 1], 2, &[])), DecodeError::NotCanonical("a parent twice"));
+    let fields = [("b", ""), ("a", "")];
+    assert_eq!(refused(&commit(&[], 1, &fields)), DecodeError::NotCanonical("fields out of order"));
+}
+
+#[test]
+fn small_contents_outside_their_node_are_refused() {
+    let bytes = Contents::text("small").encode();
+    let outside = <Contents as Object>::decode(&bytes, &source());
+    let reason = DecodeError::NotCanonical("small contents outside their node");
+    assert_eq!(outside.unwrap_err(), reason);
+}
+
+/// Parts that are well-formed and do not fit their branch.
+#[test]
+fn a_branch_that_lies_about_its_parts_is_an_error() {
+    let home = source();
+    let leaf = Node::Leaf(vec![(step(1), directory(1))]).encode();
+    home.put(&Id::of(&leaf), &leaf).unwrap();
+    let mut slots = Slots::default();
+    for slot in &mut slots {
+        *slot = Some(Part { count: 40, link: Link::stored(Id::of(&leaf), home.clone()) });
+    }
+    let branch = Node::Branch(Box::new(slots)).encode();
+    home.put(&Id::of(&branch), &branch).unwrap();
+    let mut tree = crate::Tree::stored(Id::of(&branch), home);
+    let path = crate::Path::from(step(1));
+    assert!(matches!(tree.get(&path), Err(crate::TreeError::Storage(_))));
+    assert!(matches!(tree.remove(&path), Err(crate::TreeError::Storage(_))));
+    assert!(matches!(tree.set(&path, Contents::text("")), Err(crate::TreeError::Storage(_))));
+    assert!(matches!(tree.list(&crate::Path::root()), Err(crate::TreeError::Storage(_))));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_bytes_are_refused_or_the_one_encoding(
+        kind in prop::sample::select(vec![
+            &b""[..], b"c\x01b", b"c\x01c", b"c\x01r", b"c\x01s", b"n\x01l", b"n\x01b", b"k\x01",
+        ]),
+        rest in prop::collection::vec(prop_oneof![0..4u8, any::<u8>()], 0..120),
+    ) {
+        refused_or_the_same(&[kind, &rest].concat());
+    }
+
+    #[test]
+    fn contents_decode_to_what_was_encoded(
+        bytes: Vec<u8>, count: i64, time: u64, tie: u64, members: Vec<Vec<u8>>,
+    ) {
+        let register = crate::Register { time_ms: time, tie_break: tie, value: bytes[..].into() };
+        for contents in [
+            Contents::bytes(bytes),
+            Contents::Counter(count),
+            Contents::Register(register),
+            Contents::set(members),
+        ] {
+            prop_assert_eq!(Contents::decode(&contents.encode()).unwrap(), contents);
+        }
+    }
+
+    #[test]
+    fn numbers_decode_to_what_was_encoded(numbers: Vec<u64>, signed: Vec<i64>) {
+        let mut to = Writer::new();
+        numbers.iter().for_each(|number| to.number(*number));
+        signed.iter().for_each(|number| to.signed(*number));
+        let bytes = to.finish();
+        let mut from = Reader::new(&bytes);
+        for number in numbers {
+            prop_assert_eq!(from.number().unwrap(), number);
+        }
+        for number in signed {
+            prop_assert_eq!(from.signed().unwrap(), number);
+        }
+        from.end().unwrap();
+    }
+
+    #[test]
+    fn metadata_decodes_to_what_was_encoded(
+        author in "\\PC{0,20}",
+        message in "\\PC{0,20}",
+        fields in prop::collection::btree_map("\\PC{0,9}", "\\PC{0,9}", 0..4),
+        time_ms: u64,
+    ) {
+        let home = source();
+        let meta = crate::Meta { time_ms, author, message, fields };
+        let (made, is_new) =
+            crate::Commit::create(&home, &[], crate::Tree::empty(), meta).unwrap();
+        prop_assert!(is_new);
+        let loaded = Record::load(&made.id(), &home).unwrap().unwrap();
+        prop_assert_eq!(loaded.meta(), made.meta());
+    }
+}
