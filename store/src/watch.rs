@@ -147,3 +147,6 @@ impl Drop for Watches {
 }
 
 const PANICKED: &str = "BUG: a thread panicked inside a watch";
+
+#[cfg(test)]
+mod tests;

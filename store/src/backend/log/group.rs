@@ -139,3 +139,6 @@ impl Place {
 }
 
 const PANICKED: &str = "BUG: a thread panicked while it flushed";
+
+#[cfg(test)]
+mod tests;

@@ -302,3 +302,6 @@ impl Backend for Log {
 }
 
 const PANICKED: &str = "BUG: a thread panicked inside the log";
+
+#[cfg(all(test, unix))]
+mod tests;
