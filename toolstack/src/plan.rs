@@ -123,3 +123,68 @@ pub fn remove(observed: Observed) -> Option<Action> {
         _ => Some(Action::Destroy),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jitsu_proto::{Guest, Millis};
+
+    use super::*;
+
+    const OBSERVED: [(&str, Observed); 8] = [
+        ("absent", Observed::Absent),
+        ("built", Observed::Built),
+        ("running", Observed::Running),
+        ("paused", Observed::Paused),
+        ("suspended", Observed::Suspended),
+        ("leaving", Observed::ShuttingDown { overdue: false }),
+        ("overdue", Observed::ShuttingDown { overdue: true }),
+        ("broken", Observed::Broken),
+    ];
+
+    const WANTED: [Wanted; 5] =
+        [Wanted::Running, Wanted::Paused, Wanted::Suspended, Wanted::Shutdown, Wanted::Absent];
+
+    /// Everything there is to decide: a row for what is there, a column for what is wanted.
+    const TABLE: &str = "\
+        absent    | create unpause         | create         | -       | -                | -
+        built     | unpause                | -              | destroy | destroy          | destroy
+        running   | -                      | pause          | suspend | shutdown         | destroy
+        paused    | unpause                | -              | suspend | unpause shutdown | destroy
+        suspended | resume unpause         | resume         | -       | discard          | discard
+        leaving   | -                      | -              | -       | -                | destroy
+        overdue   | destroy create unpause | destroy create | destroy | destroy          | destroy
+        broken    | destroy create unpause | destroy create | destroy | destroy          | destroy";
+
+    fn words(actions: &[Action]) -> String {
+        let words: Vec<_> = actions.iter().map(|action| action.as_str()).collect();
+        if words.is_empty() { "-".to_owned() } else { words.join(" ") }
+    }
+
+    #[test]
+    fn the_whole_table() {
+        let spec = DomainSpec::new(Guest::Hello { port: 80, boot: Millis(0) });
+        for row in TABLE.lines() {
+            let mut cells = row.split('|').map(str::trim);
+            let name = cells.next().expect("a row has a name");
+            let (_, observed) = OBSERVED.iter().find(|(known, _)| *known == name).expect("known");
+            for (wanted, expected) in WANTED.into_iter().zip(cells) {
+                assert_eq!(words(&plan(&spec, *observed, wanted)), expected, "{name}, {wanted:?}");
+            }
+        }
+        assert_eq!(TABLE.lines().count(), OBSERVED.len());
+    }
+
+    #[test]
+    fn without_grace_nobody_is_asked() {
+        let mut spec = DomainSpec::new(Guest::Hello { port: 80, boot: Millis(0) });
+        spec.shutdown_grace = Millis(0);
+        assert_eq!(plan(&spec, Observed::Running, Wanted::Shutdown), [Action::Destroy]);
+    }
+
+    #[test]
+    fn whatever_is_there_can_be_removed() {
+        for (name, observed) in OBSERVED {
+            assert_eq!(remove(observed).is_none(), observed == Observed::Absent, "{name}");
+        }
+    }
+}

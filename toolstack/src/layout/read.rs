@@ -249,7 +249,11 @@ impl<'de> MapAccess<'de> for Fields<'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Message> {
         let (key, node) = self.value.take().expect("BUG: a value was asked for before its key");
-        seed.deserialize(Field { node, path: below(&self.path, key) })
+        let path = below(&self.path, key);
+        seed.deserialize(Field { node, path: path.clone() }).map_err(|mut error| {
+            error.path.get_or_insert(path);
+            error
+        })
     }
 }
 

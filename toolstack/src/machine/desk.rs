@@ -17,10 +17,8 @@ use crate::record::{Ask, Caller, Record};
 pub(super) enum Purpose {
     /// A call about a domain was asked.
     Asked(Name),
-    /// A call about a domain came to its end.
-    Done(Name),
-    /// What a domain was seen to be.
-    Seen(Name),
+    /// What a domain was seen to be, or what came of a call about it.
+    Told(Name),
     /// A call about a service: answered when durable.
     Service(Box<ServiceCall>),
     /// Nothing follows from it.

@@ -19,7 +19,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use jitsu_proto::{DomainStatus, ErrorCode, Name, OnCrash, Timing, TraceId, Wanted};
+use jitsu_proto::{DomainState, DomainStatus, ErrorCode, Name, OnCrash, Timing, TraceId, Wanted};
 
 use super::message::{Found, Intent, Now, Refusal, Seq, Ticket};
 use crate::hypervisor::{End, Existing, Handle};
@@ -41,6 +41,9 @@ pub(super) struct Domain {
     ended_early: Option<(u32, End)>,
     /// The action under way: one at a time.
     pub(super) op: Option<Action>,
+    /// What to show instead of what is there, while it is there only because of something that
+    /// was never durable.
+    pub(super) disguise: Option<DomainState>,
     pub(super) grace_until: Option<Instant>,
     pub(super) failure: Option<Failure>,
     /// Starts that failed, and crashes, in a row.
@@ -49,8 +52,7 @@ pub(super) struct Domain {
     /// It ended by itself and is not to be started again until somebody asks.
     pub(super) given_up: bool,
     pub(super) waiters: Vec<Waiter>,
-    /// What the store was last told of it.
-    pub(super) recorded: Option<Seen>,
+    pub(super) recorded: Recorded,
     /// The commit that tells what was seen, while it is under way.
     pub(super) recording: Option<Seq>,
     pub(super) record_at: Option<Instant>,
@@ -63,6 +65,17 @@ pub(super) struct Domain {
     pub(super) boot: Option<Boot>,
     /// Where it stands in the machine's timers.
     pub(super) timer: Option<Instant>,
+}
+
+/// What the store was last told of a domain.
+#[derive(Debug, Clone)]
+pub(super) enum Recorded {
+    /// Nothing, or to forget it.
+    Nothing,
+    /// This.
+    Seen(Seen),
+    /// Something, and nobody knows what: telling failed.
+    Unknown,
 }
 
 /// An action that failed.
@@ -116,13 +129,14 @@ impl Domain {
             handle: None,
             ended_early: None,
             op: None,
+            disguise: None,
             grace_until: None,
             failure: None,
             attempts: 0,
             started: None,
             given_up: false,
             waiters: Vec::new(),
-            recorded: None,
+            recorded: Recorded::Nothing,
             recording: None,
             record_at: None,
             news: None,
@@ -141,14 +155,17 @@ impl Domain {
         domain.intent = found.intent;
         // Something to tell the store when it is cleaned away, even if the store never knew it.
         domain.news = (was_there && domain.intent.is_none()).then_some("clean-up");
-        domain.recorded = found.recorded;
+        domain.recorded = found.recorded.map_or(Recorded::Nothing, Recorded::Seen);
         if let Some((handle, state)) = found.exists {
             domain.observed = match state {
                 Existing::Built => Observed::Built,
                 Existing::Running => Observed::Running,
                 Existing::Paused => Observed::Paused,
             };
-            let known = domain.recorded.as_ref().is_some_and(|seen| seen.id == Some(handle.id));
+            let known = match &domain.recorded {
+                Recorded::Seen(seen) => seen.id == Some(handle.id),
+                Recorded::Nothing | Recorded::Unknown => false,
+            };
             domain.news = domain.news.or((!known).then_some("adopt"));
             domain.started = Some(now.instant);
             domain.handle = Some(handle);
@@ -191,6 +208,10 @@ impl Domain {
 
     /// A commit of a waiter is durable: what it asked for is no longer tentative.
     pub(super) fn committed(&mut self, now: Now, seq: Seq) {
+        let is_it = |(tentative, wanted): &(Seq, Wanted)| *tentative == seq && is_start(*wanted);
+        if self.tentative.iter().any(is_it) {
+            self.disguise = None;
+        }
         self.tentative.retain(|(tentative, _)| *tentative != seq);
         for waiter in self.waiters.iter_mut().filter(|waiter| waiter.seq == seq) {
             waiter.durable = true;
@@ -215,6 +236,9 @@ impl Domain {
             self.try_again();
         }
         self.intent = intent;
+        if self.intent.as_ref().is_some_and(|intent| is_start(intent.wanted)) {
+            self.disguise = None;
+        }
     }
 
     /// It ended by itself.
@@ -229,10 +253,11 @@ impl Domain {
     fn gone(&mut self, now: Now, how: End, limits: &Limits) {
         let was = std::mem::replace(&mut self.observed, Observed::Absent);
         self.handle = None;
+        self.disguise = None;
         self.grace_until = None;
         self.boot = None;
         let is_leaving = matches!(was, Observed::ShuttingDown { .. } | Observed::Broken);
-        let is_wanted = matches!(self.wanted(), Wanted::Running | Wanted::Paused);
+        let is_wanted = is_start(self.wanted());
         let Some(intent) = self.intent.as_ref().filter(|_| is_wanted && !is_leaving) else {
             return;
         };
@@ -274,6 +299,10 @@ impl Domain {
             self.name
         );
         self.op = None;
+        let is_undone = matches!(action, Action::Destroy | Action::Suspend | Action::Discard);
+        if is_undone || (action.is_hidden() && result.is_err()) {
+            self.disguise = None;
+        }
         let ended_early = self.ended_early.take();
         match result {
             Ok(handle) => {
@@ -357,10 +386,15 @@ impl Domain {
     pub(super) fn begin(&mut self, now: Now, action: Action) {
         assert!(self.op.is_none(), "BUG: two actions at once on {}", self.name);
         self.op = Some(action);
+        let is_due = self.intent.as_ref().is_some_and(|intent| is_start(intent.wanted));
+        if action.is_hidden() && !is_due {
+            let is_saved = action == Action::Resume;
+            self.disguise =
+                Some(if is_saved { DomainState::Suspended } else { DomainState::Absent });
+        }
         if matches!(action, Action::Create | Action::Resume) {
-            let asking = |waiter: &&Waiter| {
-                matches!(waiter.goal, Goal::Is(Wanted::Running | Wanted::Paused))
-            };
+            let asking =
+                |waiter: &&Waiter| matches!(waiter.goal, Goal::Is(wanted) if is_start(wanted));
             let waiter = self.waiters.iter().find(asking);
             let asked = waiter.map_or(now.instant, |waiter| waiter.asked);
             let mut boot = Boot { asked, timing: Timing::default() };
@@ -396,15 +430,38 @@ impl Domain {
         waiters.chain(retry).chain(grace).chain(self.record_at).min()
     }
 
-    /// Whether nothing is left to know of it.
-    pub(super) fn is_forgettable(&self) -> bool {
+    /// Whether it is not defined, and nothing of it is there or on its way.
+    pub(super) fn is_gone(&self) -> bool {
         self.intent.is_none()
             && self.observed == Observed::Absent
             && self.op.is_none()
             && self.tentative.is_empty()
+    }
+
+    /// Whether nothing is left to know of it, here and in the store.
+    pub(super) fn is_forgettable(&self) -> bool {
+        self.is_gone()
             && self.waiters.is_empty()
             && self.recording.is_none()
+            && matches!(self.recorded, Recorded::Nothing)
+            && self.news.is_none()
     }
+
+    /// The commit that tells what was seen, or that it is to be forgotten, came to its end.
+    pub(super) fn told(&mut self, seq: Seq, is_durable: bool, retry_at: Instant) {
+        if self.recording == Some(seq) {
+            self.recording = None;
+        }
+        if !is_durable {
+            self.recorded = Recorded::Unknown;
+            self.record_at = Some(retry_at);
+        }
+    }
+}
+
+/// Whether it is wanted to exist.
+fn is_start(wanted: Wanted) -> bool {
+    matches!(wanted, Wanted::Running | Wanted::Paused)
 }
 
 impl Boot {

@@ -35,16 +35,14 @@ mod step;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use jitsu_proto::{
-    DomainSpec, DomainStatus, ErrorCode, Event, Name, RpcError, ServiceSpec, TraceId,
-};
+use jitsu_proto::{DomainSpec, DomainStatus, ErrorCode, Name, RpcError, ServiceSpec, TraceId};
 
 pub use message::{Change, Effect, Found, Input, Intent, Now, Refusal, Seq, Target, Ticket};
 
 use crate::hypervisor::{Ended, Handle};
 use crate::limits::Limits;
 use crate::plan::Action;
-use crate::record::{Ask, Author, Caller, Phase, Record, Subject, Write};
+use crate::record::{Ask, Author, Caller, Phase, Record};
 use desk::{Desk, Purpose};
 use domain::{Domain, Goal, Waiter};
 use planted::Planted;
@@ -117,8 +115,10 @@ impl Machine {
                 self.touch(now, &name, out);
             }
             Input::Changed(Change::Service(name, spec)) => self.service_changed(name, spec, out),
-            Input::Tick => self.tick(now, out),
+            Input::Tick => {}
         }
+        // Whatever came, what is due now is not left for later.
+        self.tick(now, out);
     }
 
     /// The next moment at which [`Input::Tick`] is due; always later than the last `now`.
@@ -239,21 +239,9 @@ impl Machine {
                 }
                 self.touch(now, &name, out);
             }
-            Purpose::Done(name) => {
+            Purpose::Told(name) => {
                 let Some(domain) = self.domains.get_mut(&name) else { return };
-                if result.is_err() {
-                    domain.recorded = None;
-                    domain.record_at = Some(retry_at);
-                }
-                self.touch(now, &name, out);
-            }
-            Purpose::Seen(name) => {
-                let Some(domain) = self.domains.get_mut(&name) else { return };
-                domain.recording = None;
-                if result.is_err() {
-                    domain.recorded = None;
-                    domain.record_at = Some(retry_at);
-                }
+                domain.told(seq, result.is_ok(), retry_at);
                 self.touch(now, &name, out);
             }
         }
@@ -293,25 +281,12 @@ impl Machine {
         }
         domain.step(now, &mut self.desk, out);
         if domain.is_forgettable() {
-            self.forget(name, out);
+            self.domains.remove(name);
             return;
         }
         domain.timer = domain.deadline();
         if let Some(at) = domain.timer {
             self.timers.insert((at, name.clone()));
-        }
-    }
-
-    fn forget(&mut self, name: &Name, out: &mut Vec<Effect>) {
-        let domain = self.domains.remove(name).expect("BUG: forgetting what is not known");
-        if domain.recorded.is_some() || domain.news.is_some() {
-            let method = domain.news.unwrap_or("clean-up");
-            let subject = Subject::Domain(name.clone());
-            let record = Record::own(subject, method, vec![Write::Forget]);
-            self.desk.record(record, Purpose::Note, out);
-        }
-        if domain.visible.is_some() {
-            out.push(Effect::Publish(Event::DomainGone(name.clone())));
         }
     }
 }

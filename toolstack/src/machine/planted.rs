@@ -9,7 +9,7 @@ pub(super) enum Planted {
     UnpauseEarly,
     /// Answers before what was asked is durable.
     ReplyEarly,
-    /// Tells subscribers before what they see is durable.
+    /// Shows what is being made for a wish that was never durable.
     PublishEarly,
     /// Answers a call twice.
     ReplyTwice,

@@ -6,8 +6,8 @@
 use jitsu_proto::{DomainState, DomainStatus, ErrorCode, Event, Response, RpcError, Wanted};
 
 use super::desk::{Desk, Purpose};
-use super::domain::{Domain, Goal, Waiter};
-use super::message::{Effect, Now, Target};
+use super::domain::{Domain, Goal, Recorded, Waiter};
+use super::message::{Effect, Intent, Now, Target};
 use super::planted::Planted;
 use crate::plan::{Action, Observed};
 use crate::record::{Author, Outcome, Phase, Record, Seen, Subject, Write};
@@ -17,7 +17,7 @@ impl Domain {
     pub(super) fn step(&mut self, now: Now, desk: &mut Desk, out: &mut Vec<Effect>) {
         self.expire(now);
         self.act(now, desk, out);
-        self.publish(now, desk, out);
+        self.publish(now, out);
         self.settle(now, desk, out);
         self.write_down(now, desk, out);
     }
@@ -49,6 +49,9 @@ impl Domain {
         }
         let trace = self.waiters.last().map(|waiter| waiter.trace).unwrap_or_default();
         self.begin(now, action);
+        if desk.planted(Planted::PublishEarly) {
+            self.disguise = None;
+        }
         out.push(Effect::Act { name: self.name.clone(), action, target, trace });
     }
 
@@ -92,14 +95,19 @@ impl Domain {
             (Goal::Defined, _) => Some(Ok(Response::Done)),
             (Goal::Undefined, Some(_)) => superseded(),
             (Goal::Undefined, None) => self.is(Wanted::Absent).then_some(Ok(Response::Done)),
-            (Goal::Is(wanted), _) if self.is(wanted) => {
-                Some(Ok(Response::Domain(self.status(now))))
-            }
-            (Goal::Is(wanted), Some(intent)) if wanted == intent.wanted => {
-                (self.given_up || self.is_stuck()).then(|| Err(self.refusal()))
+            (Goal::Is(wanted), intent) if is_same(wanted, intent.as_ref()) => {
+                if self.is(wanted) {
+                    Some(Ok(Response::Domain(self.status(now))))
+                } else {
+                    (self.given_up || self.is_stuck()).then(|| Err(self.refusal()))
+                }
             }
             (Goal::Is(_), _) => superseded(),
         }
+    }
+
+    fn is_durably(&self, wanted: Wanted) -> bool {
+        self.intent.as_ref().is_some_and(|intent| intent.wanted == wanted)
     }
 
     fn refusal(&self) -> RpcError {
@@ -127,20 +135,24 @@ impl Domain {
             if desk.planted(Planted::ReplyTwice) {
                 out.push(Effect::Reply(waiter.ticket, verdict));
             }
-            desk.record(record, Purpose::Done(self.name.clone()), out);
+            let forgets = record.writes.contains(&Write::Forget);
+            let seq = desk.record(record, Purpose::Told(self.name.clone()), out);
+            if forgets {
+                self.recording = Some(seq);
+            }
         }
     }
 
     fn done_record(&mut self, now: Now, waiter: &Waiter, outcome: Outcome) -> Record {
         let writes = match (waiter.goal, &outcome) {
             (Goal::Undefined, Outcome::Ok) => {
-                self.recorded = None;
+                self.recorded = Recorded::Nothing;
                 self.news = None;
                 vec![Write::Forget]
             }
             (Goal::Is(_), _) if self.op.is_none() && self.intent.is_some() => {
                 let seen = self.seen(now);
-                self.recorded = Some(seen.clone());
+                self.recorded = Recorded::Seen(seen.clone());
                 self.news = None;
                 vec![Write::Seen(seen)]
             }
@@ -166,13 +178,21 @@ impl Domain {
             && self.recording.is_none()
             && self.record_at.is_none()
             && !matches!(self.observed, Observed::ShuttingDown { .. });
-        let Some(intent) = self.intent.as_ref().filter(|_| is_settled) else { return };
+        if !is_settled {
+            return;
+        }
+        let Some(intent) = &self.intent else {
+            return self.write_off(desk, out);
+        };
         let is_unwanted = self.given_up && intent.wanted != Wanted::Absent;
         let seen = self.seen(now);
-        let is_known = self.recorded.as_ref().is_some_and(|recorded| recorded.is_same(&seen));
-        // A domain that never was is nothing to tell.
-        let is_nothing = self.recorded.is_none() && seen.state == DomainState::Absent;
-        if !is_unwanted && (is_known || is_nothing) && self.news.is_none() {
+        let is_known = match &self.recorded {
+            Recorded::Seen(recorded) => recorded.is_same(&seen),
+            // A domain that never was is nothing to tell.
+            Recorded::Nothing => seen.state == DomainState::Absent,
+            Recorded::Unknown => false,
+        };
+        if !is_unwanted && is_known && self.news.is_none() {
             return;
         }
         let mut writes = vec![Write::Seen(seen.clone())];
@@ -190,14 +210,32 @@ impl Domain {
         if let Some(error) = &self.last_error {
             record.outcome = Some(Outcome::Failed(error.code, error.text.clone()));
         }
-        self.recorded = Some(seen);
-        self.recording = Some(desk.record(record, Purpose::Seen(self.name.clone()), out));
+        self.recorded = Recorded::Seen(seen);
+        self.recording = Some(desk.record(record, Purpose::Told(self.name.clone()), out));
+    }
+
+    /// Has the store forget a domain that is not defined and not there.
+    fn write_off(&mut self, desk: &mut Desk, out: &mut Vec<Effect>) {
+        let is_told = matches!(self.recorded, Recorded::Nothing) && self.news.is_none();
+        if is_told || !self.is_gone() {
+            return;
+        }
+        let method = self.news.take().unwrap_or("clean-up");
+        let subject = Subject::Domain(self.name.clone());
+        let record = Record::own(subject, method, vec![Write::Forget]);
+        self.recorded = Recorded::Nothing;
+        self.recording = Some(desk.record(record, Purpose::Told(self.name.clone()), out));
     }
 
     /// Tells subscribers, once what they would see is durable.
-    fn publish(&mut self, now: Now, desk: &Desk, out: &mut Vec<Effect>) {
-        let is_durable = self.tentative.is_empty() || desk.planted(Planted::PublishEarly);
-        if !is_durable || self.intent.is_none() {
+    fn publish(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if !self.tentative.is_empty() {
+            return;
+        }
+        if self.intent.is_none() {
+            if self.is_gone() && self.visible.take().is_some() {
+                out.push(Effect::Publish(Event::DomainGone(self.name.clone())));
+            }
             return;
         }
         let status = self.status(now);
@@ -208,6 +246,11 @@ impl Domain {
     }
 
     fn state(&self) -> DomainState {
+        // What is visible follows from what is durable.
+        if let Some(disguise) = self.disguise {
+            return disguise;
+        }
+        let is_gone = !self.is_durably(Wanted::Running) && !self.is_durably(Wanted::Paused);
         match self.op {
             Some(Action::Create | Action::Resume | Action::Unpause) => DomainState::Starting,
             Some(Action::Pause) => DomainState::Running,
@@ -215,9 +258,9 @@ impl Domain {
                 DomainState::Stopping
             }
             None => match self.observed {
-                Observed::Absent if self.is_stuck() => DomainState::Failed,
+                Observed::Absent if self.is_stuck() && !is_gone => DomainState::Failed,
                 Observed::Absent => DomainState::Absent,
-                Observed::Built if self.wanted() == Wanted::Running => DomainState::Starting,
+                Observed::Built if self.is_durably(Wanted::Running) => DomainState::Starting,
                 Observed::Built | Observed::Paused => DomainState::Paused,
                 Observed::Running => DomainState::Running,
                 Observed::Suspended => DomainState::Suspended,
@@ -230,13 +273,14 @@ impl Domain {
     /// The domain as a client sees it.
     pub(super) fn status(&self, now: Now) -> DomainStatus {
         let state = self.state();
+        let handle = self.handle.as_ref().filter(|_| self.disguise.is_none());
         let before = self.visible.as_ref().filter(|before| before.state == state);
         DomainStatus {
             name: self.name.clone(),
             wanted: self.intent.as_ref().map_or(Wanted::Absent, |intent| intent.wanted),
             state,
-            address: self.handle.as_ref().and_then(|handle| handle.address),
-            id: self.handle.as_ref().map(|handle| handle.id),
+            address: handle.and_then(|handle| handle.address),
+            id: handle.map(|handle| handle.id),
             since_ms: before.map_or(now.wall_ms, |before| before.since_ms),
             boots: self.boots,
             error: self.last_error.as_ref().map(|error| error.text.clone()),
@@ -255,4 +299,11 @@ impl Domain {
             since_ms: status.since_ms,
         }
     }
+}
+
+/// Whether `wanted` is what is durably wanted: gone is gone, in whichever way.
+fn is_same(wanted: Wanted, intent: Option<&Intent>) -> bool {
+    let is_gone = |wanted| matches!(wanted, Wanted::Shutdown | Wanted::Absent);
+    let durable = intent.map_or(Wanted::Absent, |intent| intent.wanted);
+    wanted == durable || (is_gone(wanted) && is_gone(durable))
 }
