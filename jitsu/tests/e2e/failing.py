@@ -145,6 +145,20 @@ def toolstack_is_killed(lab):
     ensure(curl(front)[0], "it does not start again")
 
 
+def no_toolstack_yet(lab):
+    """a name of ours before the toolstack was heard of: SERVFAIL, and never a denial"""
+    front = lab.add("www", hello_guest())
+    ensure(curl(front)[0], "the first page")
+    lab.kill(lab.serve)
+    lab.kill(lab.toolstack)
+    lab.spawn_serve()
+    seen = set()
+    until("it answers", lambda: seen.add(lab.question("www")[0]) or seen - {None})
+    ensure("NXDOMAIN" not in seen, "a name that exists is denied")
+    lab.start_toolstack()
+    until("the name is there again", lambda: lab.question("www")[0] == "NOERROR")
+
+
 def both_are_killed(lab):
     """SIGKILL of both while a domain boots: nothing half-made is left, and it serves again"""
     front = lab.add("www", hello_guest("1s"))
@@ -335,7 +349,8 @@ def fill(path):
 
 CHECKS = [
     guest_never_ready, guest_dies_booting, guest_dies_serving, serve_is_killed,
-    toolstack_is_killed, both_are_killed, drain, reload, roles, hostile_socket, hostile_packets,
+    toolstack_is_killed, no_toolstack_yet, both_are_killed, drain, reload, roles, hostile_socket,
+    hostile_packets,
 ]
 # It makes its lab itself.
 ALONE = [full_disk]

@@ -172,8 +172,11 @@ class Lab:
         self.toolstack = self.spawn("toolstack")
         until("the toolstack answers", lambda: self.runs(self.toolstack) and self.answers())
 
-    def start_serve(self):
+    def spawn_serve(self):
         self.serve = self.spawn("jitsu", SERVE if IS_ROOT else None)
+
+    def start_serve(self):
+        self.spawn_serve()
         answers = lambda: self.dig("no-such.e2e.test")[0] == "NXDOMAIN"
         until("jitsu serve answers", lambda: self.runs(self.serve) and answers())
         # Each service is served when it has been heard of.
