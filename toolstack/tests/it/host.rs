@@ -1,7 +1,6 @@
 //! A daemon of its own for each test, in folders of its own.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use jitsu_proto::{DomainSpec, Guest, Millis, Name, Request};
@@ -9,7 +8,6 @@ use jitsu_store::Store;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use toolstack::config::Backend;
-use toolstack::hypervisor::Hypervisor;
 use toolstack::hypervisor::process::Range;
 use toolstack::{Config, Daemon, Parts};
 
@@ -26,7 +24,7 @@ pub(crate) struct Host {
 }
 
 /// A range that no other test of this run has, and hardly one of another run.
-fn addresses() -> Range {
+pub(crate) fn addresses() -> Range {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     let (second, third) = (100 + std::process::id() % 100 + next / 16, next % 16 * 16);
@@ -67,15 +65,6 @@ impl Host {
         Host::start(edit, Backend::Fake, parts)
     }
 
-    pub(crate) fn over(hypervisor: Arc<dyn Hypervisor>, edit: impl FnOnce(&mut Config)) -> Host {
-        let parts = Parts {
-            store: Some(Store::memory()),
-            hypervisor: Some(hypervisor),
-            ..Parts::FROM_CONFIG
-        };
-        Host::start(edit, Backend::Fake, parts)
-    }
-
     fn start(edit: impl FnOnce(&mut Config), backend: Backend, parts: Parts) -> Host {
         let dir = TempDir::new().expect("a folder");
         let mut config = config(&dir, backend);
@@ -91,15 +80,6 @@ impl Host {
 
     pub(crate) fn client(&self) -> Client {
         Client::connect(&self.config.socket)
-    }
-
-    /// Stops the daemon, its domains going on, and starts another on the same folders.
-    pub(crate) fn restart(&mut self) {
-        let daemon = self.daemon.take().expect("a daemon");
-        self.runtime.block_on(daemon.stop());
-        let config = self.config.clone();
-        let daemon = self.runtime.block_on(Daemon::start(config));
-        self.daemon = Some(daemon.expect("the daemon starts again"));
     }
 }
 

@@ -3,6 +3,7 @@
 mod client;
 mod crash;
 mod domains;
+mod example;
 mod history;
 mod host;
 mod hypervisors;
