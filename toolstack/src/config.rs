@@ -51,10 +51,10 @@ pub enum Backend {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            socket: PathBuf::from("/run/jitsu/toolstack.sock"),
+            socket: PathBuf::from("/run/toolstack/toolstack.sock"),
             socket_group: None,
-            state_dir: PathBuf::from("/var/lib/jitsu"),
-            runtime_dir: PathBuf::from("/run/jitsu"),
+            state_dir: PathBuf::from("/var/lib/toolstack"),
+            runtime_dir: PathBuf::from("/run/toolstack"),
             hypervisor: Backend::Process,
             addresses: Range::default(),
             hello: None,
