@@ -86,11 +86,6 @@ impl Group {
     /// Does one flush for all in line, and calls who leads the next one before it tells those who
     /// were served, so that the disk is not idle meanwhile.
     fn lead(&self, flush: impl FnOnce(&[&[HeadChange]]) -> Outcome) {
-        // Where several wait, more are about to: those whom the last flush has served. Letting
-        // them run first makes fewer and larger flushes; one who is alone waits for nobody.
-        if self.line().waiting.len() > 1 {
-            std::thread::yield_now();
-        }
         let served = std::mem::take(&mut self.line().waiting);
         let asked: Vec<_> = served.iter().map(|place| &place.changes[..]).collect();
         let outcome = flush(&asked);
