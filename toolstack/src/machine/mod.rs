@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Owns what is known of every domain and service, and every call that waits. It has no clock,
-//! no socket, no task, no lock and no store; the shell around it ([`crate::driver`]) decides
+//! no socket, no task, no lock and no store; the shell around it (`driver`) decides
 //! nothing.
 //!
 //! Three rules hold it together:

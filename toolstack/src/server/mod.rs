@@ -1,7 +1,7 @@
 //! Serving clients.
 //!
 //! Owns connections: how many there are, and each from its hello to its end. What a request
-//! means is [`answer`]'s; what is decided about it is the machine's.
+//! means is `answer`'s; what is decided about it is the machine's.
 
 mod answer;
 mod connection;

@@ -52,8 +52,16 @@ enum Flow {
 
 impl Pump {
     fn run(mut self) {
-        // An error means that one side is gone: there is nobody to tell.
-        let _ = self.pump();
+        if self.pump().is_err() {
+            // The reader is gone. What it typed before that still goes to the guest.
+            let mut chunk = [0; CHUNK_BYTES];
+            while let Ok(count @ 1..) = self.stream.read(&mut chunk) {
+                self.typed.extend_from_slice(&chunk[..count]);
+                if self.type_on().is_err() {
+                    return;
+                }
+            }
+        }
     }
 
     fn pump(&mut self) -> io::Result<()> {

@@ -1,10 +1,10 @@
 //! Domains that are processes: no Xen, no root.
 //!
 //! Owns the meaning of each call for a process. *Paused* is a child that waits before its exec
-//! (see [`spawn`]), later a frozen group; *suspended* is a frozen group too: a process cannot be
+//! (see `spawn`), later a frozen group; *suspended* is a frozen group too: a process cannot be
 //! saved to a file, so it keeps its memory and does not outlive the machine. A domain has its
 //! own session, control group where there is one, loopback address and console, and outlives
-//! the daemon, which finds it again by its [`files`].
+//! the daemon, which finds it again by its `files`.
 
 mod address;
 mod cgroup;
@@ -272,41 +272,21 @@ impl Hypervisor for Process {
             output: output.into(),
             groups: group.entrances(),
         };
-        let made = child.spawn().map_err(|error| io("starting a process", error.cause)).and_then(
-            |(pid, gate)| {
-                let identity = Identity {
-                    pid,
-                    start_time: pidfd::stat(pid).map_or(0, |stat| stat.start_time),
-                    address,
-                    mark,
-                };
-                let pidfd = pidfd::open(pid).map_err(|cause| io("opening a process", cause))?;
-                files.identify(&identity).map_err(|cause| io("writing the identity", cause))?;
-                Ok((identity, pidfd, gate))
-            },
-        );
-        match made {
-            Ok((identity, pidfd, gate)) => {
-                let handle = handle(name, &identity);
-                self.keep(Live {
-                    handle: handle.clone(),
-                    pidfd: Arc::new(pidfd),
-                    gate: Some(gate),
-                    is_stopped: false,
-                    is_frozen: false,
-                    identity,
-                    files,
-                    group,
-                })?;
-                Ok(handle)
-            }
-            Err(error) => {
-                // Its gate is gone, so the child has ended or is about to.
-                let _ = files.forget();
-                group.remove();
-                Err(error)
-            }
-        }
+        let made = child.spawn().map_err(|error| io("starting a process", error.cause));
+        let live = made.and_then(|(pid, gate)| {
+            let live = known(name, pid, address, mark, &files, group.clone());
+            // An error drops the gate first, so that the child ends and can be waited for.
+            live.map(|live| Live { gate: Some(gate), ..live }).inspect_err(|_| reap_lost(pid))
+        });
+        let handle = live.and_then(|live| {
+            let handle = live.handle.clone();
+            self.keep(live).inspect_err(|_| drop(self.end(name)))?;
+            Ok(handle)
+        });
+        handle.inspect_err(|_| {
+            let _ = files.forget();
+            group.remove();
+        })
     }
 
     fn unpause(&self, dom: &Handle) -> Result<(), HypervisorError> {
@@ -409,6 +389,37 @@ impl Hypervisor for Process {
             console::open(&live.files.console(), stdin, pidfd).map_err(io)
         })
     }
+}
+
+/// Writes down who the child is, and opens it.
+fn known(
+    name: &Name,
+    pid: i32,
+    address: IpAddr,
+    mark: String,
+    files: &Files,
+    group: Group,
+) -> Result<Live, HypervisorError> {
+    let io = HypervisorError::io;
+    let start_time = pidfd::stat(pid).map_or(0, |stat| stat.start_time);
+    let identity = Identity { pid, start_time, address, mark };
+    let pidfd = pidfd::open(pid).map_err(|cause| io("opening a process", cause))?;
+    files.identify(&identity).map_err(|cause| io("writing the identity", cause))?;
+    Ok(Live {
+        handle: handle(name, &identity),
+        pidfd: Arc::new(pidfd),
+        gate: None,
+        is_stopped: false,
+        is_frozen: false,
+        identity,
+        files: files.clone(),
+        group,
+    })
+}
+
+/// Takes a child whose gate was dropped from the process table: it is about to end.
+fn reap_lost(pid: i32) {
+    let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None);
 }
 
 fn handle(name: &Name, identity: &Identity) -> Handle {
