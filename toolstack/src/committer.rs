@@ -30,7 +30,7 @@ use jitsu_store::{
 
 use crate::layout::{self, ReadError};
 use crate::machine::{Change, Input, Seq};
-use crate::record::{Author, Outcome, Phase, Record, Subject};
+use crate::record::{Author, Outcome, Phase, Record, Subject, Write};
 
 /// Takes what the committer has to say. It may block.
 pub type Tell = Box<dyn Fn(Input) + Send>;
@@ -354,7 +354,15 @@ fn message(record: &Record) -> String {
         Subject::Service(name) => format!(" service {name}"),
         Subject::Host => String::new(),
     };
-    let what = format!("{}{subject}", record.method);
+    // A person reads what was wanted, and what it came to.
+    let detail = record.writes.iter().find_map(|write| match write {
+        Write::Wanted(wanted) if record.method == "want" => Some(serde_json::json!(wanted)),
+        Write::Seen(seen) => Some(serde_json::json!(seen.state)),
+        _ => None,
+    });
+    let detail = detail.as_ref().and_then(serde_json::Value::as_str);
+    let detail = detail.map_or_else(String::new, |detail| format!(" {detail}"));
+    let what = format!("{}{subject}{detail}", record.method);
     match (&record.author, record.phase, &record.outcome) {
         (_, _, Some(Outcome::Failed(_, text))) => format!("{what}: {text}"),
         (Author::Caller(_), Phase::Asked, _) => format!("{what}: asked"),
