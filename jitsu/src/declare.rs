@@ -42,6 +42,16 @@ pub enum DeclareError {
         /// What is wrong.
         wrong: Wrong,
     },
+    /// A setting is not understood.
+    #[error("{setting}: {what}{}", nearest.as_ref().map_or_else(String::new, |known| format!("; did you mean `{known}`?")))]
+    Value {
+        /// The setting.
+        setting: String,
+        /// What is wrong.
+        what: String,
+        /// The known word nearest to the one that is not known.
+        nearest: Option<String>,
+    },
     /// The path of a setting leads nowhere.
     #[error("{0:?} is not a setting: write KEY=VALUE, as in idle=30s or domain.memory_mib=64")]
     Setting(String),
@@ -89,29 +99,32 @@ impl Declarations {
     pub fn set(&self, name: &Name, setting: &str) -> Result<Declarations, DeclareError> {
         let wrong = || DeclareError::Setting(setting.to_owned());
         let (key, value) = setting.split_once('=').ok_or_else(wrong)?;
-        let (kind, key) = match key.strip_prefix("domain.") {
-            Some(key) => ("domain", key),
-            None => ("service", key),
+        let (kind, owner, key) = match key.strip_prefix("domain.") {
+            Some(key) => ("domain", self.domain_of(name), key),
+            None => ("service", name, key),
         };
+        let mut steps: Vec<&str> =
+            [kind, owner.as_str()].into_iter().chain(key.split('.')).collect();
+        let last = steps.pop().ok_or_else(wrong)?;
         let mut all: Table = self.to_toml().parse().expect("BUG: our own TOML is understood");
         let mut at = &mut all;
-        for step in [kind, name.as_str()]
-            .into_iter()
-            .chain(key.split('.'))
-            .collect::<Vec<_>>()
-            .split_last()
-            .ok_or_else(wrong)?
-            .1
-        {
-            at = at
-                .entry(*step)
-                .or_insert_with(|| toml::Value::Table(Table::new()))
-                .as_table_mut()
-                .ok_or_else(wrong)?;
+        for step in steps {
+            let below = at.entry(step).or_insert_with(|| toml::Value::Table(Table::new()));
+            at = below.as_table_mut().ok_or_else(wrong)?;
         }
-        let last = key.rsplit('.').next().ok_or_else(wrong)?;
         at.insert(last.to_owned(), value_of(value));
-        Declarations::parse(&all.to_string())
+        Declarations::parse(&all.to_string()).map_err(|error| match error {
+            // The place in a text that nobody wrote helps nobody.
+            DeclareError::Mistake(Mistake { what, nearest, .. }) => {
+                DeclareError::Value { setting: setting.to_owned(), what, nearest }
+            }
+            error => error,
+        })
+    }
+
+    /// The domain that runs a service.
+    fn domain_of<'a>(&'a self, service: &'a Name) -> &'a Name {
+        self.service.get(service).and_then(|spec| spec.domain.as_ref()).unwrap_or(service)
     }
 
     /// The requests that make it so. Domains come before the services that they run.

@@ -74,7 +74,7 @@ impl Up {
         let socket = socket(&folder);
         let config = toolstack::Config {
             socket: socket.clone(),
-            state_dir: folder.join("store"),
+            state_dir: folder.clone(),
             runtime_dir: folder.join("run"),
             ..toolstack::Config::default()
         };
@@ -172,12 +172,12 @@ async fn greet(folder: &Path, up: &Up) -> Result<()> {
         text.push_str(&format!("  {name:12} {}\n", reached(spec)));
     }
     text.push_str("\ntry, in another terminal:\n\n");
-    let first = services.iter().find_map(|(_, spec, _)| spec.names.first());
-    if let Some(first) = first {
-        let (ip, port) = (dns.ip(), dns.port());
-        text.push_str(&format!("  dig @{ip} -p {port} {first}\n"));
-    }
-    if let Some(listen) = services.iter().find_map(|(_, spec, _)| spec.listen.first()) {
+    let mut proxied = services.iter().filter_map(|(name, spec, _)| {
+        Some((name.as_str(), spec.names.first()?, spec.listen.first()?))
+    });
+    // The last by name: `www`, where that is one of them.
+    if let Some((_, name, listen)) = proxied.next_back() {
+        text.push_str(&format!("  dig @{} -p {} {name}\n", dns.ip(), dns.port()));
         text.push_str(&format!("  curl http://{}/\n", listen.on));
     }
     text.push_str("  jitsu status\n  jitsu log\n\nCtrl-C ends it, and every domain.\n\n");
