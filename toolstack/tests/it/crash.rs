@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
 
-use jitsu_proto::{DomainState, ErrorCode, Event, Request, Response, Wanted};
+use jitsu_proto::{DomainSpec, DomainState, ErrorCode, Event, OnCrash, Request, Response, Wanted};
 use jitsu_store::Store;
 use jitsu_store::backend::{Fault, Faulty, Memory};
 use tempfile::TempDir;
@@ -41,10 +41,15 @@ impl Daemon {
         assert!(bytes[..count].starts_with(b"READY=1"));
         Daemon { process, socket: dir.join("socket") }
     }
+}
 
-    fn kill(mut self) {
-        self.process.kill().expect("killed");
-        self.process.wait().expect("gone");
+impl Drop for Daemon {
+    /// As `SIGKILL` does; one that was stopped already is left in peace.
+    fn drop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
     }
 }
 
@@ -60,11 +65,13 @@ fn a_killed_daemon_is_followed_by_one_that_adopts() {
     let daemon = Daemon::start(dir.path(), &config);
     let mut client = Client::connect(&daemon.socket);
     client.ok(define("www", hello()));
-    client.ok(define("other", hello()));
+    // Whether the next daemon sees it end, or finds it gone, it is to come back.
+    let other = DomainSpec { on_crash: OnCrash::Restart, ..hello() };
+    client.ok(define("other", other));
     let before = client.want("www", Wanted::Running).expect("it runs");
     let other = client.want("other", Wanted::Running).expect("it runs");
     drop(client);
-    daemon.kill();
+    drop(daemon);
     // One goes while nobody looks.
     let pid = nix::unistd::Pid::from_raw(other.id.expect("a process").cast_signed());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("killed");

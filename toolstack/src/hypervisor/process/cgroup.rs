@@ -7,6 +7,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,14 @@ pub(super) struct Group {
     unified: Option<PathBuf>,
     freezer: Option<PathBuf>,
     limits: Vec<PathBuf>,
+}
+
+/// The ways into the groups of one domain.
+pub(super) struct Entrance {
+    /// The folder of the group of version 2.
+    pub(super) born_in: Option<OwnedFd>,
+    /// Files of version 1 in which a thread writes itself.
+    pub(super) tasks: Vec<CString>,
 }
 
 impl Groups {
@@ -146,12 +155,19 @@ impl Group {
         self.unified.iter().chain(&self.freezer).chain(&self.limits)
     }
 
-    /// The files in which a process writes itself to enter.
-    pub(super) fn entrances(&self) -> Vec<CString> {
-        self.dirs()
-            .map(|dir| CString::new(dir.join("cgroup.procs").as_os_str().as_bytes()))
-            .map(|path| path.expect("BUG: a path from /proc and a name hold no NUL"))
-            .collect()
+    /// How a process enters.
+    ///
+    /// Writing to `cgroup.procs` makes the kernel wait until no process anywhere is starting or
+    /// ending a thread: 20 ms, when nobody did so lately. Two ways in do not: to be born in a
+    /// group of version 2, and, in version 1, to write one's own single thread to `tasks`.
+    pub(super) fn entrance(&self) -> io::Result<Entrance> {
+        let born_in = self.unified.as_ref().map(fs::File::open).transpose()?.map(Into::into);
+        let own = self.freezer.iter().chain(&self.limits);
+        let tasks = own.map(|dir| {
+            let path = CString::new(dir.join("tasks").as_os_str().as_bytes());
+            path.expect("BUG: a path from /proc and a name hold no NUL")
+        });
+        Ok(Entrance { born_in, tasks: tasks.collect() })
     }
 
     /// Stops or starts the clock of all in it. False: this machine has no way to do that.

@@ -264,13 +264,17 @@ impl Hypervisor for Process {
                 return Err(io("making the domain's control group", cause));
             }
         };
+        let entrance = group.entrance().map_err(|cause| {
+            group.remove();
+            io("opening the domain's control group", cause)
+        })?;
         let child = spawn::Child {
             program: guest.program,
             argv: guest.argv,
             env: guest.env,
             stdin: stdin.into(),
             output: output.into(),
-            groups: group.entrances(),
+            entrance,
         };
         let made = child.spawn().map_err(|error| io("starting a process", error.cause));
         let live = made.and_then(|(pid, gate)| {

@@ -1,6 +1,6 @@
 //! A child that is ready to run and waits before its exec.
 //!
-//! Owns `fork` and what happens between it and `execve`; nothing else in the crate forks. It must
+//! Owns forking and what happens between it and `execve`; nothing else in the crate forks. It must
 //! not know domains.
 //!
 //! ```text
@@ -23,6 +23,8 @@ use std::{fs::File, ptr};
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 
+use super::cgroup::Entrance;
+
 /// Everything the child needs, made before the fork: after it, the child must not allocate.
 pub(super) struct Child {
     pub(super) program: CString,
@@ -30,8 +32,7 @@ pub(super) struct Child {
     pub(super) env: Vec<CString>,
     pub(super) stdin: OwnedFd,
     pub(super) output: OwnedFd,
-    /// `cgroup.procs` files to enter.
-    pub(super) groups: Vec<CString>,
+    pub(super) entrance: Entrance,
 }
 
 /// A child that waits.
@@ -60,6 +61,9 @@ pub(super) struct SpawnError {
     pub(super) cause: io::Error,
 }
 
+/// Of `clone3(2)`; libc's own constant is too narrow for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 const READY: i32 = 0;
 const SESSION: i32 = 1;
 const FILES: i32 = 2;
@@ -80,7 +84,8 @@ impl Child {
             nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed(errno.into()))?;
         let argv = pointers(&self.argv);
         let env = pointers(&self.env);
-        let groups: Vec<*const c_char> = self.groups.iter().map(|path| path.as_ptr()).collect();
+        let tasks = &self.entrance.tasks;
+        let groups: Vec<*const c_char> = tasks.iter().map(|path| path.as_ptr()).collect();
         let fds = [&gate_read, &report_write, &self.stdin, &self.output].map(AsRawFd::as_raw_fd);
 
         // No handler of the parent's may run in the child: it would write to the parent's pipes.
@@ -89,7 +94,7 @@ impl Child {
             .map_err(|errno| failed(errno.into()))?;
         // SAFETY: the child calls only async-signal-safe functions until it execs or exits: see
         // `child`. All memory it reads was made before, and the parent's copy stays as it is.
-        let pid = unsafe { libc::fork() };
+        let pid = unsafe { fork_into(self.entrance.born_in.as_ref()) };
         if pid == 0 {
             // SAFETY: this is the child of the fork above; the pointers point into `self`,
             // `argv` and `env`, which live as long as this frame, and both arrays end with null.
@@ -117,6 +122,30 @@ impl Child {
             Err(cause) => Err(SpawnError { stage: Stage::Lost, cause }),
         }
     }
+}
+
+/// Forks; the child is born in the control group whose folder this is. Negative: see errno.
+///
+/// # Safety
+///
+/// As for `fork` in a program of many threads: until it execs or exits, the child calls nothing
+/// but async-signal-safe functions.
+unsafe fn fork_into(group: Option<&OwnedFd>) -> i32 {
+    let Some(group) = group else {
+        // SAFETY: the caller's promise is the same.
+        return unsafe { libc::fork() };
+    };
+    // SAFETY: all of it are numbers, for which zero is a value.
+    let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
+    how.flags = CLONE_INTO_CGROUP;
+    how.exit_signal = libc::SIGCHLD.cast_unsigned().into();
+    how.cgroup = group.as_raw_fd().cast_unsigned().into();
+    // SAFETY: `how` is a valid structure of this size; without a stack and without shared memory
+    // the call is a fork, except that libc's own handlers of forks do not run, which the child
+    // does not need.
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of::<libc::clone_args>()) };
+    i32::try_from(pid).expect("BUG: the kernel gave a process number that is none")
 }
 
 fn reap(pid: i32) {
