@@ -103,6 +103,19 @@ impl Groups {
         }
     }
 
+    /// Removes what was made by the probe, unless a domain is in it.
+    pub(super) fn leave(&self) {
+        let own = |controller: &Option<Controller>| match controller {
+            Some(Controller::Own(base)) => Some(base.clone()),
+            Some(Controller::Unified) | None => None,
+        };
+        let bases =
+            [self.unified.clone(), self.freezer.clone(), own(&self.memory), own(&self.pids)];
+        for base in bases.into_iter().flatten() {
+            let _ = fs::remove_dir(base);
+        }
+    }
+
     /// The groups of a domain, whether they are there or not.
     pub(super) fn of(&self, name: &Name) -> Group {
         let in_own = |controller: &Option<Controller>| match controller {

@@ -207,6 +207,12 @@ impl Shared {
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.groups.leave();
+    }
+}
+
 impl Watched for Shared {
     fn ended(&self, pidfd: &Arc<OwnedFd>) {
         let live = {
