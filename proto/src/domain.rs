@@ -166,6 +166,9 @@ pub struct DomainStatus {
     pub error: Option<String>,
     /// How long the steps of its last start took.
     pub timing: Option<Timing>,
+    /// Grows with every change that is told, over restarts of the daemon too: of two statuses,
+    /// whichever way they came, the one with the greater number is the newer.
+    pub version: u64,
 }
 
 /// How long the steps of one start took, each in microseconds from when it was asked.

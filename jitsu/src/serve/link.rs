@@ -84,7 +84,7 @@ async fn listen(shell: &Arc<Shell>, client: Client, mut events: Events) {
                 if let Some((_, domains)) = &mut first {
                     domains.insert(status.name.clone());
                 }
-                hear(shell, status);
+                hear(shell, &status);
             }
             Event::DomainGone(name) => gone(shell, &name),
             Event::Ready => {
@@ -113,10 +113,11 @@ fn forget_others(shell: &Arc<Shell>, services: &HashSet<Name>, domains: &HashSet
     }
 }
 
-fn hear(shell: &Arc<Shell>, status: DomainStatus) {
-    let domain = status.name.clone();
-    shell.core().domains.insert(domain.clone(), status);
-    if let Some(service) = service_of(shell, &domain) {
+fn hear(shell: &Arc<Shell>, status: &DomainStatus) {
+    if !shell.core().learn(status) {
+        return;
+    }
+    if let Some(service) = service_of(shell, &status.name) {
         observe(shell, &service);
     }
 }
@@ -152,6 +153,8 @@ fn observe(shell: &Arc<Shell>, service: &Name) {
     let running = status.filter(|status| status.state == DomainState::Running);
     let address = running.and_then(|status| status.address);
     let why = status.and_then(|status| status.error.clone());
+    // One that is still starting has not ended.
+    let ended = status.is_none_or(|status| status.state != DomainState::Starting);
     match (core.summoner.phase(service), address) {
         (Some(Phase::Asleep | Phase::Failed { .. }), Some(address)) => {
             let Some(spec) = core.specs.get(service).cloned() else { return };
@@ -164,7 +167,7 @@ fn observe(shell: &Arc<Shell>, service: &Name) {
                 }
             });
         }
-        (Some(Phase::Awake { boot, .. } | Phase::Waking { boot, .. }), None) => {
+        (Some(Phase::Awake { boot, .. } | Phase::Waking { boot, .. }), None) if ended => {
             let boot = *boot;
             drop(core);
             shell.input(service, Input::Stopped(boot, why.map(Into::into)));
@@ -200,7 +203,7 @@ async fn start(shell: &Arc<Shell>, service: Name, boot: Boot, trace: TraceId) {
     let outcome = want(shell, &service, boot, Wanted::Running, trace).await;
     let waking = {
         let mut core = shell.core();
-        core.answered(&service);
+        core.answered(&service, outcome.as_ref());
         matches!(core.summoner.phase(&service), Some(Phase::Waking { .. }))
     };
     let status = match outcome {
@@ -220,7 +223,8 @@ async fn start(shell: &Arc<Shell>, service: Name, boot: Boot, trace: TraceId) {
         let why = "its domain has no address".into();
         return shell.input(&service, Input::Stopped(boot, Some(why)));
     };
-    if died_since(shell, &status) {
+    if is_old(shell, &status) {
+        // It ended since, and the news came before the reply was looked at.
         return observe(shell, &service);
     }
     let Some(spec) = shell.core().specs.get(&service).cloned() else { return };
@@ -231,15 +235,12 @@ async fn start(shell: &Arc<Shell>, service: Name, boot: Boot, trace: TraceId) {
     }
 }
 
-/// Whether the domain ended after the toolstack replied, and the news came before the reply was
-/// looked at.
-fn died_since(shell: &Shell, status: &DomainStatus) -> bool {
+/// Whether more is known of the domain than `status` says.
+fn is_old(shell: &Shell, status: &DomainStatus) -> bool {
     let core = shell.core();
-    core.domains.get(&status.name).is_some_and(|told| {
-        told.boots == status.boots
-            && told.state != DomainState::Running
-            && told.since_ms > status.since_ms
-    })
+    core.domains
+        .get(&status.name)
+        .is_some_and(|known| known.version > status.version && known.state != DomainState::Running)
 }
 
 async fn end(shell: &Arc<Shell>, service: Name, boot: Boot, mode: StopMode, trace: TraceId) {
@@ -249,7 +250,7 @@ async fn end(shell: &Arc<Shell>, service: Name, boot: Boot, mode: StopMode, trac
         StopMode::Suspend => Wanted::Suspended,
     };
     let outcome = want(shell, &service, boot, wanted, trace).await;
-    shell.core().answered(&service);
+    shell.core().answered(&service, outcome.as_ref());
     match outcome {
         Some(Err(why)) if why.code != ErrorCode::NotFound => {
             // It is asked again when the summoner's patience ends.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use jitsu_daemon::sockets::Passed;
-use jitsu_proto::{DomainStatus, Facts, Name, ServiceSpec, Timing, TraceId};
+use jitsu_proto::{DomainStatus, Facts, Name, RpcError, ServiceSpec, Timing, TraceId};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::{StartError, link};
@@ -54,7 +54,7 @@ pub(super) struct Core {
     /// Until when the timekeeper sleeps.
     armed: Option<Instant>,
     pub(super) specs: HashMap<Name, Arc<ServiceSpec>>,
-    /// Domains as the toolstack last told.
+    /// Domains as the toolstack last told, in whichever way: see [`Core::learn`].
     pub(super) domains: HashMap<Name, DomainStatus>,
     /// How many starts and stops of a service's domain have no reply yet: what is told of the
     /// domain meanwhile may be older than what was asked.
@@ -342,13 +342,31 @@ impl Core {
         left
     }
 
-    /// A start or stop has its reply.
-    pub(super) fn answered(&mut self, service: &Name) {
+    /// A start or stop has its reply, or needs none any more.
+    pub(super) fn answered(
+        &mut self,
+        service: &Name,
+        outcome: Option<&Result<DomainStatus, RpcError>>,
+    ) {
+        if let Some(Ok(status)) = outcome {
+            self.learn(status);
+        }
         let asked = self.asked.get_mut(service).expect("BUG: a reply that nobody asked for");
         *asked -= 1;
         if *asked == 0 {
             self.asked.remove(service);
         }
+    }
+
+    /// Takes in a domain's status. A reply and the events around it overtake each other: False
+    /// says that a newer one is known already.
+    pub(super) fn learn(&mut self, status: &DomainStatus) -> bool {
+        let known = self.domains.get(&status.name);
+        let is_news = known.is_none_or(|known| known.version < status.version);
+        if is_news {
+            self.domains.insert(status.name.clone(), status.clone());
+        }
+        is_news
     }
 
     /// Notes the toolstack's part of a summon, or that the guest is ready.

@@ -222,6 +222,40 @@ async fn a_guest_that_dies_is_started_again_for_the_next_client() {
 }
 
 #[tokio::test]
+async fn news_that_is_old_changes_nothing() {
+    let (early, address) = guest().await;
+    drop(early);
+    let spec = ServiceSpec { idle: Millis(1), ..service(address.port()) };
+    let mut world = World::new(spec, Vec::new(), Start::Runs(address.ip())).await;
+    let old = |state, at| {
+        let status = status(&name("www"), state, at);
+        Event::Domain(jitsu_proto::DomainStatus { version: 0, ..status })
+    };
+    let mut client = world.client().await;
+    assert_eq!(world.wanted().await.1, Wanted::Running);
+    for state in [DomainState::Absent, DomainState::Starting, DomainState::Stopping] {
+        world.toolstack.tell(old(state, None));
+    }
+    let listener = TcpListener::bind(address).await.expect("the guest is up");
+    drop(accept(&listener).await);
+    let mut served = accept(&listener).await;
+    touch(&mut client, &mut served).await;
+    drop((client, served));
+    assert_eq!(world.wanted().await.1, Wanted::Absent);
+    world.until("asleep").await;
+    world.toolstack.tell(old(DomainState::Running, Some(address.ip())));
+    // What is told next is heard after it.
+    world.toolstack.tell(Event::ServiceGone(name("www")));
+    let gone = timeout(PATIENCE, async {
+        while let Some(phase) = world.serve.shell().phase(&name("www")) {
+            assert_eq!(phase, "asleep");
+            tokio::task::yield_now().await;
+        }
+    });
+    gone.await.expect("the service is gone");
+}
+
+#[tokio::test]
 async fn a_service_with_a_live_connection_is_not_stopped() {
     let (listener, address) = guest().await;
     let spec = ServiceSpec { ready: Ready::Started, idle: Millis(1), ..service(address.port()) };

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jitsu_proto::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -67,6 +68,9 @@ impl Toolstack {
     }
 }
 
+/// Each status is newer than the one before.
+static VERSIONS: AtomicU64 = AtomicU64::new(1);
+
 /// A domain that is as `state` says.
 pub(crate) fn status(name: &Name, state: DomainState, address: Option<IpAddr>) -> DomainStatus {
     DomainStatus {
@@ -79,6 +83,7 @@ pub(crate) fn status(name: &Name, state: DomainState, address: Option<IpAddr>) -
         boots: 1,
         error: None,
         timing: None,
+        version: VERSIONS.fetch_add(1, Ordering::Relaxed),
     }
 }
 

@@ -49,6 +49,7 @@ fn status() -> DomainStatus {
         boots: 3,
         error: None,
         timing: Some(Timing { durable_us: 500, created_us: 700, unpaused_us: 900 }),
+        version: 1_700_000_000_000_001,
     }
 }
 

@@ -62,6 +62,8 @@ pub(super) struct Domain {
     pub(super) visible: Option<DomainStatus>,
     pub(super) last_error: Option<Refusal>,
     pub(super) boots: u64,
+    /// The version of what clients were last told.
+    pub(super) version: u64,
     pub(super) boot: Option<Boot>,
     /// Where it stands in the machine's timers.
     pub(super) timer: Option<Instant>,
@@ -143,6 +145,7 @@ impl Domain {
             visible: None,
             last_error: None,
             boots: 0,
+            version: 0,
             boot: None,
             timer: None,
         }

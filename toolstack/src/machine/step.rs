@@ -238,8 +238,11 @@ impl Domain {
             }
             return;
         }
-        let status = self.status(now);
+        let mut status = self.status(now);
         if self.visible.as_ref() != Some(&status) {
+            // The clock puts it above whatever an earlier daemon told.
+            self.version = (self.version + 1).max(now.wall_ms * 1000);
+            status.version = self.version;
             out.push(Effect::Publish(Event::Domain(status.clone())));
             self.visible = Some(status);
         }
@@ -285,6 +288,7 @@ impl Domain {
             boots: self.boots,
             error: self.last_error.as_ref().map(|error| error.text.clone()),
             timing: self.boot.map(|boot| boot.timing),
+            version: self.version,
         }
     }
 
