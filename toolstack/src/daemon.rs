@@ -116,10 +116,7 @@ impl Daemon {
         let broken = |cause| StartError::Store { path: store_dir.clone(), cause };
         let store = match parts.store {
             Some(store) => store,
-            None => {
-                let log = Log::open(&store_dir, LogOptions::default()).map_err(broken)?;
-                Store::open(Arc::new(log)).map_err(broken)?
-            }
+            None => open_store(&store_dir).map_err(broken)?,
         };
         let hypervisor = match parts.hypervisor {
             Some(hypervisor) => hypervisor,
@@ -164,16 +161,7 @@ impl Daemon {
             begun: Instant::now(),
             published,
         });
-        let is_ours = parts.listener.is_none();
-        let listener = match parts.listener {
-            Some(listener) => listener,
-            None => server::open(&config.socket, config.socket_group.as_deref())?,
-        };
-        let socket = is_ours.then(|| config.socket.clone());
-        let listener = UnixListener::from_std(listener).map_err(|cause| {
-            let path = config.socket.clone();
-            StartError::Listen(ListenError::Io { path, doing: "watching it", cause })
-        })?;
+        let (listener, socket) = listen(&config, parts.listener)?;
         let (stop, stopped) = watch::channel(false);
         Ok(Daemon {
             mailbox,
@@ -254,6 +242,27 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+fn open_store(dir: &std::path::Path) -> Result<Store, StorageError> {
+    Store::open(Arc::new(Log::open(dir, LogOptions::default())?))
+}
+
+/// The socket that was passed in, or one of our own and the file to remove after it.
+fn listen(
+    config: &Config,
+    passed: Option<std::os::unix::net::UnixListener>,
+) -> Result<(UnixListener, Option<PathBuf>), ListenError> {
+    let (listener, file) = match passed {
+        Some(listener) => (listener, None),
+        None => {
+            let listener = server::open(&config.socket, config.socket_group.as_deref())?;
+            (listener, Some(config.socket.clone()))
+        }
+    };
+    let failed =
+        |cause| ListenError::Io { path: config.socket.clone(), doing: "watching it", cause };
+    Ok((UnixListener::from_std(listener).map_err(failed)?, file))
 }
 
 fn open_hypervisor(config: &Config) -> Result<Arc<dyn Hypervisor>, HypervisorError> {
