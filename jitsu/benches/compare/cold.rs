@@ -19,6 +19,8 @@ const ACTIVATE: &str = "/usr/bin/systemd-socket-activate";
 const PROXYD: &str = "/lib/systemd/systemd-socket-proxyd";
 /// After something ended, so that its end is not measured with the next.
 const PAUSE: Duration = Duration::from_millis(20);
+/// The longest that Jitsu leaves a service alone here.
+const BACKOFF: Duration = Duration::from_millis(400);
 
 fn at(port: u16) -> SocketAddrV4 {
     SocketAddrV4::new(*FRONT.ip(), port)
@@ -35,28 +37,54 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
              idle = \"100ms\"\n"
         ),
     )?;
-    let mut samples = [("jitsu", Vec::new()), ("systemd", Vec::new()), ("no proxy", Vec::new())];
+    let has_systemd = has(ACTIVATE) && has(PROXYD);
+    let mut rows = [Row::new("jitsu"), Row::new("systemd"), Row::new("no proxy")];
     for _ in 0..options.boots {
-        samples[0].1.push(by_jitsu(&jitsu)?);
-        if has(ACTIVATE) && has(PROXYD) {
-            samples[1].1.push(by_systemd(&folder, &me)?);
+        rows[0].add(by_jitsu(&jitsu)?);
+        if has_systemd {
+            rows[1].add(by_systemd(&folder, &me)?);
         }
-        samples[2].1.push(by_hand(&folder, &me)?);
+        rows[2].add(Ok(by_hand(&folder, &me)?));
     }
-    println!(
-        "| cold start, {} each in turn | p50, ms | p90, ms | p99, ms |\n|---|---|---|---|",
-        options.boots
-    );
-    for (name, mut sample) in samples {
+    let title = format!("cold start, {} each in turn", options.boots);
+    println!("| {title} | p50, ms | p90, ms | p99, ms | failed |\n|---|---|---|---|---|");
+    for Row { name, mut sample, failed } in rows {
         let cells = [0.5, 0.9, 0.99].map(|share| quantile(&mut sample, share) / 1000.0);
-        println!("| {name} | {:.2} | {:.2} | {:.2} |", cells[0], cells[1], cells[2]);
+        println!("| {name} | {:.2} | {:.2} | {:.2} | {failed} |", cells[0], cells[1], cells[2]);
     }
     println!();
     Ok(())
 }
 
-fn by_jitsu(jitsu: &Jitsu) -> io::Result<f64> {
-    let took = first_byte(FRONT)?;
+/// One way to start, and its clients.
+struct Row {
+    name: &'static str,
+    sample: Vec<f64>,
+    failed: usize,
+}
+
+impl Row {
+    fn new(name: &'static str) -> Row {
+        Row { name, sample: Vec::new(), failed: 0 }
+    }
+
+    /// A client that got no byte is counted, and its time is not.
+    fn add(&mut self, client: io::Result<f64>) {
+        match client {
+            Ok(took) => self.sample.push(took),
+            Err(_) => self.failed += 1,
+        }
+    }
+}
+
+/// What the client saw. The outer error: the measurement itself failed.
+fn by_jitsu(jitsu: &Jitsu) -> io::Result<io::Result<f64>> {
+    let took = first_byte(FRONT);
+    if took.is_err() {
+        jitsu.say_log()?;
+        // It is left alone for a while after a failure.
+        sleep(BACKOFF);
+    }
     let mut last = Ok(());
     until("the guest sleeps again", || {
         let state = jitsu.state();
@@ -69,7 +97,7 @@ fn by_jitsu(jitsu: &Jitsu) -> io::Result<f64> {
     Ok(took)
 }
 
-fn by_systemd(folder: &Folder, me: &str) -> io::Result<f64> {
+fn by_systemd(folder: &Folder, me: &str) -> io::Result<io::Result<f64>> {
     let (front, guest) = (at(9200), at(9201));
     let log = folder.path().join("log");
     let (front_text, guest_text) = (front.to_string(), guest.to_string());
@@ -79,7 +107,7 @@ fn by_systemd(folder: &Folder, me: &str) -> io::Result<f64> {
     until_listening(guest)?;
     until_listening(front)?;
     sleep(PAUSE);
-    let took = first_byte(front)?;
+    let took = first_byte(front);
     drop(servers);
     sleep(PAUSE);
     Ok(took)

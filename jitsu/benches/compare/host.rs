@@ -129,7 +129,7 @@ impl Jitsu {
         )?;
         let jitsu = folder.write(
             "jitsu.toml",
-            &format!("toolstack = \"{dir}/socket\"\n[dns]\nlisten = [\"127.0.0.1:5301\"]\n{log}"),
+            &format!("toolstack = \"{dir}/socket\"\n[dns]\nlisten = [\"127.0.0.1:5301\"]\n[limits]\nbackoff_max = \"200ms\"\nbackoff_min = \"200ms\"\n{log}"),
         )?;
         let services = folder.write("services.toml", services)?;
         let start = |program: &str, config: &Path| {
@@ -149,6 +149,16 @@ impl Jitsu {
     /// CPU time of both daemons, in microseconds.
     pub(crate) fn cpu_us(&self) -> f64 {
         self.toolstack.cpu_us() + self.serve.cpu_us()
+    }
+
+    /// Shows what both have logged, on standard error.
+    pub(crate) fn say_log(&self) -> io::Result<()> {
+        let log = fs::read_to_string(self.folder.path().join("log"))?;
+        eprint!(
+            "{}",
+            log.lines().rev().take(5).fold(String::new(), |all, line| format!("  {line}\n{all}"))
+        );
+        Ok(())
     }
 
     /// What the command line says.

@@ -1,10 +1,11 @@
 //! Clients, and the guest that they talk to.
 //!
 //! Owns both ends of every measurement. The first byte of a connection says what it is for: `k`
-//! is answered with one byte, `e` begins an echo, `s` a flood whose length is told at its end.
+//! is answered with one byte, `e` begins an echo, `s` a flood whose length is told when it ends,
+//! which a `!` says: not every proxy passes the end of one side on alone.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,8 +43,8 @@ fn serve(mut client: TcpStream) -> io::Result<()> {
         let count = client.read(&mut buffer)?;
         total += count as u64;
         match first[0] {
+            b's' if buffer[..count].ends_with(b"!") => client.write_all(&total.to_be_bytes())?,
             b'e' if count > 0 => client.write_all(&buffer[..count])?,
-            b's' if count == 0 => return client.write_all(&total.to_be_bytes()),
             _ if count == 0 => return Ok(()),
             _ => {}
         }
@@ -79,7 +80,7 @@ pub(crate) fn flood(to: SocketAddrV4, time: Duration) -> io::Result<(f64, Durati
     while began.elapsed() < time {
         stream.write_all(&chunk)?;
     }
-    stream.shutdown(Shutdown::Write)?;
+    stream.write_all(b"!")?;
     let mut total = [0; 8];
     stream.read_exact(&mut total)?;
     Ok((u64::from_be_bytes(total) as f64, began.elapsed()))

@@ -73,13 +73,15 @@ fn haproxy() -> String {
 }
 
 fn measure(options: &Options, to: SocketAddrV4, cpu_us: impl Fn() -> f64) -> io::Result<[f64; 8]> {
+    let failed =
+        |what: &'static str| move |error| io::Error::other(format!("{what} through {to}: {error}"));
     let before = cpu_us();
-    let (bytes, took) = load::flood(to, options.time)?;
+    let (bytes, took) = load::flood(to, options.time).map_err(failed("a flood"))?;
     let flood_cpu = cpu_us() - before;
-    let mut trips = load::round_trips(to, ROUND_TRIPS)?;
-    let mut single = load::connections(to, options.time, 1)?;
+    let mut trips = load::round_trips(to, ROUND_TRIPS).map_err(failed("round trips"))?;
+    let mut single = load::connections(to, options.time, 1).map_err(failed("connections"))?;
     let before = cpu_us();
-    let many = load::connections(to, options.time, 16)?;
+    let many = load::connections(to, options.time, 16).map_err(failed("16 connections"))?;
     let many_cpu = cpu_us() - before;
     let seconds = options.time.as_secs_f64();
     Ok([
