@@ -40,11 +40,11 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     let has_systemd = has(ACTIVATE) && has(PROXYD);
     let mut rows = [Row::new("jitsu"), Row::new("systemd"), Row::new("no proxy")];
     for _ in 0..options.boots {
-        rows[0].add(by_jitsu(&jitsu)?);
+        rows[0].add(&by_jitsu(&jitsu)?);
         if has_systemd {
-            rows[1].add(by_systemd(&folder, &me)?);
+            rows[1].add(&by_systemd(&folder, &me)?);
         }
-        rows[2].add(Ok(by_hand(&folder, &me)?));
+        rows[2].add(&Ok(by_hand(&folder, &me)?));
     }
     let title = format!("cold start, {} each in turn", options.boots);
     println!("| {title} | p50, ms | p90, ms | p99, ms | failed |\n|---|---|---|---|---|");
@@ -69,9 +69,9 @@ impl Row {
     }
 
     /// A client that got no byte is counted, and its time is not.
-    fn add(&mut self, client: io::Result<f64>) {
+    fn add(&mut self, client: &io::Result<f64>) {
         match client {
-            Ok(took) => self.sample.push(took),
+            Ok(took) => self.sample.push(*took),
             Err(_) => self.failed += 1,
         }
     }
