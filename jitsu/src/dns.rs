@@ -173,6 +173,10 @@ impl Handler {
                 let answers = names.iter().filter_map(|to| record(to)).collect();
                 positive(answers, &name, kind, Some(zone), serial)
             }
+            // A service that was not told yet may have it: "no such name" would be believed.
+            Look::Empty(_) | Look::Missing(_) if !zones.complete => {
+                Said::code(ResponseCode::ServFail)
+            }
             Look::Empty(zone) => Said::none(ResponseCode::NoError, Some(zone), serial),
             Look::Missing(zone) => Said::none(ResponseCode::NXDomain, Some(zone), serial),
             Look::Foreign => {
@@ -280,12 +284,22 @@ impl RequestHandler for Handler {
     }
 }
 
-/// Binds the sockets that DNS listens on.
+/// How often a port that the kernel chose is given back because TCP has it otherwise.
+const CHOICES_MAX: usize = 64;
+
+/// Binds the sockets that DNS listens on. With port 0 the kernel chooses one for both.
 pub fn bind(address: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
-    let udp = std::net::UdpSocket::bind(address)?;
-    udp.set_nonblocking(true)?;
-    // With port 0 the two must agree all the same.
-    let tcp = std::net::TcpListener::bind(udp.local_addr()?)?;
-    tcp.set_nonblocking(true)?;
-    Ok((UdpSocket::from_std(udp)?, TcpListener::from_std(tcp)?))
+    let mut choices = CHOICES_MAX;
+    loop {
+        let udp = std::net::UdpSocket::bind(address)?;
+        udp.set_nonblocking(true)?;
+        match std::net::TcpListener::bind(udp.local_addr()?) {
+            Ok(tcp) => {
+                tcp.set_nonblocking(true)?;
+                return Ok((UdpSocket::from_std(udp)?, TcpListener::from_std(tcp)?));
+            }
+            Err(_) if address.port() == 0 && choices > 0 => choices -= 1,
+            Err(error) => return Err(error),
+        }
+    }
 }

@@ -90,6 +90,7 @@ async fn listen(shell: &Arc<Shell>, client: Client, mut events: Events) {
             Event::Ready => {
                 if let Some((services, domains)) = first.take() {
                     forget_others(shell, &services, &domains);
+                    shell.all_told();
                 }
             }
             Event::Commit(_) | Event::Console(_) => {}

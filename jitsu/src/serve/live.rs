@@ -46,7 +46,7 @@ pub(super) async fn run(shell: Arc<Shell>) {
 /// How many established connections each address of this machine's table has.
 fn established() -> HashMap<IpAddr, u32> {
     let mut counts = HashMap::new();
-    for path in ["/proc/net/tcp", "/proc/net/tcp6"] {
+    for path in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
         // A kernel without IPv6 has no second table.
         let table = std::fs::read_to_string(path).unwrap_or_default();
         count(&table, &mut counts);

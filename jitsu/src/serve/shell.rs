@@ -45,6 +45,8 @@ pub struct Names {
     pub names: Zones,
     /// The serial number of our zones: the moment, in seconds since 1970.
     pub serial: u32,
+    /// Whether the toolstack has told all services: until then nobody can say what is not there.
+    pub complete: bool,
 }
 
 pub(super) struct Core {
@@ -54,6 +56,8 @@ pub(super) struct Core {
     /// Until when the timekeeper sleeps.
     armed: Option<Instant>,
     pub(super) specs: HashMap<Name, Arc<ServiceSpec>>,
+    /// Whether the toolstack has told all services, once.
+    complete: bool,
     /// Domains as the toolstack last told, in whichever way: see [`Core::learn`].
     pub(super) domains: HashMap<Name, DomainStatus>,
     /// How many starts and stops of a service's domain have no reply yet: what is told of the
@@ -101,6 +105,7 @@ impl Shell {
                 last_ticket: 0,
                 armed: None,
                 specs: HashMap::new(),
+                complete: false,
                 domains: HashMap::new(),
                 asked: HashMap::new(),
                 summons: HashMap::new(),
@@ -152,14 +157,23 @@ impl Shell {
     /// Works out again which names are ours.
     fn rename(&self) {
         let config = self.config();
-        let specs = self.core().specs.clone();
+        let (specs, complete) = {
+            let core = self.core();
+            (core.specs.clone(), core.complete)
+        };
         let services = specs.iter().map(|(name, spec)| (name, spec.as_ref()));
         let names = Zones::new(&config.zones, &config.dns, services);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // RFC 1982 serials wrap, as this does.
         let serial = now.as_secs() as u32;
-        let named = Arc::new(Names { names, serial });
+        let named = Arc::new(Names { names, serial, complete });
         *self.names.write().unwrap_or_else(PoisonError::into_inner) = named;
+    }
+
+    /// The toolstack has told all services.
+    pub(super) fn all_told(&self) {
+        self.core().complete = true;
+        self.rename();
     }
 
     /// A service is there, or has changed; None: it was forgotten.
@@ -308,7 +322,7 @@ impl Core {
         if before != after
             && let Some(after) = after
         {
-            tracing::info!(service = %name, "{after}");
+            tracing::info!(service = %name, "{name} is {after}");
         }
         for effect in &*out {
             if let Effect::Start(name, boot) = effect {
@@ -469,7 +483,7 @@ impl Shell {
         core.summoner.tick(Instant::now(), &mut out);
         for effect in &out {
             match effect {
-                Effect::Stop(name, ..) => tracing::info!(service = %name, "stopping"),
+                Effect::Stop(name, ..) => tracing::info!(service = %name, "{name} is stopping"),
                 Effect::Refuse(..) => {}
                 _ => tracing::trace!(?effect, "due"),
             }

@@ -89,9 +89,12 @@ async fn every_kind_of_question_has_its_answer() {
         ServiceSpec { ttl: Millis::from_secs(90), idle: Millis::from_secs(20), ..service(1) };
     let (world, dns) = world(spec, Start::Hangs).await;
     let soa = "authority SOA 7 ns.example.org. hostmaster.example.org.";
+    let IpAddr::V4(front) = world.front.ip() else { panic!("the front has IPv4") };
+    let [a, b, c, d] = front.octets();
+    let pointer = format!("{d}.{c}.{b}.{a}.in-addr.arpa");
     let table = [
-        ("www.example.org", RecordType::A, "NoError aa; A 20 127.0.0.1".to_owned()),
-        ("WwW.eXample.ORG", RecordType::A, "NoError aa; A 20 127.0.0.1".to_owned()),
+        ("www.example.org", RecordType::A, format!("NoError aa; A 20 {}", world.front.ip())),
+        ("WwW.eXample.ORG", RecordType::A, format!("NoError aa; A 20 {}", world.front.ip())),
         ("www.example.org", RecordType::AAAA, format!("NoError aa; {soa}")),
         ("www.example.org", RecordType::MX, format!("NoError aa; {soa}")),
         ("any.wild.example.org", RecordType::A, "NoError aa; A 30 192.0.2.9".to_owned()),
@@ -104,15 +107,11 @@ async fn every_kind_of_question_has_its_answer() {
             "NoError aa; SOA 7 ns.example.org. hostmaster.example.org.".to_owned(),
         ),
         ("ns.example.org", RecordType::A, "NoError aa; A 7 192.0.2.9".to_owned()),
-        (
-            "1.0.0.127.in-addr.arpa",
-            RecordType::PTR,
-            "NoError aa; PTR 7 www.example.org.".to_owned(),
-        ),
+        (&pointer, RecordType::PTR, "NoError aa; PTR 7 www.example.org.".to_owned()),
         (
             "9.0.0.127.in-addr.arpa",
             RecordType::PTR,
-            "NXDomain aa; authority SOA 7 ns.0.0.127.in-addr.arpa.".to_owned(),
+            "NXDomain aa; authority SOA 7 ns.127.in-addr.arpa.".to_owned(),
         ),
         ("example.net", RecordType::A, "Refused".to_owned()),
     ];
@@ -215,7 +214,7 @@ async fn a_failed_boot_is_servfail_and_never_an_empty_answer() {
 
 #[tokio::test]
 async fn rubbish_does_not_hurt() {
-    let (_world, dns) = world(service(1), Start::Hangs).await;
+    let (world, dns) = world(service(1), Start::Hangs).await;
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
     let right = question("www.example.org", RecordType::A).to_vec().expect("a message");
     for length in 0..right.len() {
@@ -226,8 +225,34 @@ async fn rubbish_does_not_hurt() {
     }
     assert_eq!(
         words(&udp(dns, &question("www.example.org", RecordType::A)).await),
-        "NoError aa; A 30 127.0.0.1"
+        format!("NoError aa; A 30 {}", world.front.ip())
     );
+}
+
+#[tokio::test]
+async fn before_the_toolstack_is_heard_no_name_is_denied() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let zone = jitsu::config::ZoneConfig {
+        name: "example.org".to_owned(),
+        ns: Vec::new(),
+        hostmaster: None,
+        negative_ttl: Millis::from_secs(7),
+    };
+    let config = jitsu::config::Config {
+        toolstack: folder.path().join("none"),
+        dns: jitsu::config::DnsConfig {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            ..jitsu::config::DnsConfig::default()
+        },
+        zones: vec![zone],
+        ..jitsu::config::Config::default()
+    };
+    let passed = jitsu_daemon::sockets::Passed::default();
+    let serve = jitsu::serve::Serve::start(config, passed).await.expect("it starts");
+    let dns = serve.dns_addresses()[0];
+    assert_eq!(words(&udp(dns, &question("www.example.org", RecordType::A)).await), "ServFail");
+    let apex = udp(dns, &question("example.org", RecordType::NS)).await;
+    assert_eq!(words(&apex), "NoError aa; NS 7 ns.example.org.");
 }
 
 #[tokio::test]

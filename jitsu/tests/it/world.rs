@@ -1,6 +1,7 @@
 //! A toolstack that is scripted, `jitsu serve`, and clients.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use jitsu::config::{Config, DnsConfig, LimitsConfig, Others, ZoneConfig};
@@ -26,10 +27,12 @@ pub(crate) fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
 }
 
-/// An address that nobody listens on; the kernel does not give it out again soon.
+/// An address that is nobody else's: each has a loopback address of its own, by process and
+/// number, so that no connection of another test can have its port.
 fn unused() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("it is bound")
+    static NUMBER: AtomicU8 = AtomicU8::new(1);
+    let [high, low, ..] = std::process::id().to_le_bytes();
+    SocketAddr::from(([127, high % 64 + 128, low, NUMBER.fetch_add(1, Ordering::Relaxed)], 8080))
 }
 
 /// The front's port, and a service there whose guest's port is `to`.
@@ -70,13 +73,13 @@ impl World {
                 others: Others::Refuse,
                 resolvers: Vec::new(),
             },
-            zones: vec![zone("example.org"), zone("0.0.127.in-addr.arpa")],
+            zones: vec![zone("example.org"), zone("127.in-addr.arpa")],
             limits: LimitsConfig { drain: Millis::from_secs(20), ..LimitsConfig::default() },
             ..Config::default()
         };
         let serve = Serve::start(config, Passed::default()).await.expect("it starts");
         let told = timeout(PATIENCE, async {
-            while serve.shell().services() < all {
+            while serve.shell().services() < all || !serve.shell().zones().complete {
                 tokio::task::yield_now().await;
             }
         });

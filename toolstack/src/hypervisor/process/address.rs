@@ -1,6 +1,6 @@
 //! Which loopback address a domain gets.
 //!
-//! Owns the range and the choice. The choice is by the name, so that a domain has the same
+//! Owns the range and the choice. The choice is by the daemon and the name, so that a domain has the same
 //! address each time it starts, unless a running one has that; it must not know who runs.
 
 use std::fmt;
@@ -54,10 +54,10 @@ impl fmt::Display for Range {
 }
 
 impl Range {
-    /// The address for `name`: where its hash falls, or the next that is free. None: all are taken.
-    pub fn choose(&self, name: &str, is_taken: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    /// The address for `seed`: where its hash falls, or the next that is free. None: all are taken.
+    pub fn choose(&self, seed: &str, is_taken: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
         let size = 1_u32 << (32 - u32::from(self.prefix));
-        let start = hash(name) % size;
+        let start = hash(seed) % size;
         (0..size)
             .map(|step| Ipv4Addr::from_bits(self.first.to_bits() + (start + step) % size))
             .filter(|address| is_usable(*address))
@@ -73,8 +73,8 @@ fn is_usable(address: Ipv4Addr) -> bool {
 }
 
 /// FNV-1a: the same in every release, unlike the standard library's.
-fn hash(name: &str) -> u32 {
-    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+fn hash(seed: &str) -> u32 {
+    seed.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]

@@ -161,7 +161,9 @@ impl Process {
             Some(address) => Ok(address),
             None => {
                 let range = self.shared.settings.addresses;
-                let free = range.choose(name.as_str(), is_taken);
+                // Two daemons of one machine seldom take the same: neither knows the other's.
+                let seed = format!("{}/{name}", tag(&self.shared.settings.runtime_dir));
+                let free = range.choose(&seed, is_taken);
                 free.ok_or(HypervisorError::NoAddress { range })
             }
         }
