@@ -73,7 +73,7 @@ impl Groups {
     }
 
     fn probe_unified(&mut self, base: &Path, folder: &str) {
-        leave_for_leaf(base);
+        let (base, may_enable) = ours(base);
         let path = base.join(folder);
         let can_kill = make(&path) && path.join("cgroup.kill").exists();
         if !can_kill {
@@ -82,9 +82,10 @@ impl Groups {
         }
         let enable = |controller: &str| {
             let both = [base, path.as_path()];
-            both.iter().all(|dir| {
-                fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}")).is_ok()
-            })
+            may_enable
+                && both.iter().all(|dir| {
+                    fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}")).is_ok()
+                })
         };
         self.memory = enable("memory").then_some(Controller::Unified);
         self.pids = enable("pids").then_some(Controller::Unified);
@@ -234,15 +235,18 @@ fn make(path: &Path) -> bool {
         || path.is_dir() && nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
 }
 
+/// Where our groups may be made in the unified hierarchy, and whether controllers may be enabled
+/// there.
+///
 /// The kernel gives controllers to the children of a group only while no process is in the group
-/// itself. As a unit of systemd we are alone in one that is ours (`Delegate=yes`): move down.
-fn leave_for_leaf(base: &Path) {
-    let is_unit = base.extension().is_some_and(|extension| extension == "service");
-    let own = std::process::id().to_string();
-    let procs = fs::read_to_string(base.join("cgroup.procs")).unwrap_or_default();
-    if is_unit && procs.trim() == own {
-        let leaf = base.join("daemon");
-        let _ = fs::create_dir(&leaf).and_then(|()| fs::write(leaf.join("cgroup.procs"), own));
+/// itself, and lets none in afterwards. systemd starts a unit's processes in the unit's group: with
+/// controllers on it, a unit whose domains live on could not be started again. In a group below the
+/// unit's (`DelegateSubgroup=`, systemd 254) we may.
+fn ours(own: &Path) -> (&Path, bool) {
+    let is_unit = |path: &Path| path.extension().is_some_and(|extension| extension == "service");
+    match own.parent() {
+        Some(unit) if is_unit(unit) => (unit, true),
+        _ => (own, !is_unit(own)),
     }
 }
 
@@ -273,6 +277,16 @@ fn hierarchy(mounts: &str, own: &str, controller: Option<&str>) -> Option<PathBu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_units_own_group_is_left_alone() {
+        let check = |own: &str, expected: (&str, bool)| {
+            assert_eq!(ours(Path::new(own)), (Path::new(expected.0), expected.1));
+        };
+        check("/sys/fs/cgroup", ("/sys/fs/cgroup", true));
+        check("/c/system.slice/toolstack.service", ("/c/system.slice/toolstack.service", false));
+        check("/c/toolstack.service/daemon", ("/c/toolstack.service", true));
+    }
 
     #[test]
     fn hierarchies_are_found() {
