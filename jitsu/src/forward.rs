@@ -14,6 +14,9 @@ use hickory_resolver::proto::rr::rdata::A;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
 
+/// Why there are no resolvers, or a name cannot be asked.
+pub use hickory_resolver::net::NetError as ForwardError;
+
 /// Resolvers, asked for us.
 #[derive(Clone)]
 pub struct Forward(TokioResolver);
@@ -31,7 +34,7 @@ pub struct Forwarded {
 
 impl Forward {
     /// Forwards to `resolvers`, or to those of `/etc/resolv.conf` where there are none.
-    pub fn new(resolvers: &[SocketAddr]) -> Result<Forward, NetError> {
+    pub fn new(resolvers: &[SocketAddr]) -> Result<Forward, ForwardError> {
         let provider = TokioRuntimeProvider::default();
         let mut builder = if resolvers.is_empty() {
             Resolver::builder(provider)?
@@ -73,7 +76,7 @@ impl Forward {
     }
 
     /// The IPv4 addresses of `name`, as these resolvers say.
-    pub async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
+    pub async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, ForwardError> {
         let said = self.ask(Name::from_ascii(name)?, RecordType::A).await;
         let address = |record: &Record| match record.data {
             RData::A(A(v4)) => Some(IpAddr::V4(v4)),

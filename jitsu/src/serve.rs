@@ -13,7 +13,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hickory_resolver::net::NetError;
 use jitsu_daemon::sockets::Passed;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::AbortHandle;
@@ -21,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::dns::{self, Dns};
+use crate::forward::ForwardError;
 pub use shell::{Arrival, Shell, Summon};
 
 /// `jitsu serve`, running.
@@ -44,7 +44,7 @@ pub enum StartError {
     },
     /// The resolvers for names that are not ours.
     #[error("cannot forward other names: {0}")]
-    Forward(#[from] NetError),
+    Forward(#[from] ForwardError),
 }
 
 fn hint(address: SocketAddr, source: &io::Error) -> &'static str {

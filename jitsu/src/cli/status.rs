@@ -77,7 +77,7 @@ impl Everything {
         let Info { program, hypervisor, up_ms, store, role } = &self.info;
         let up = ago(now_ms().saturating_sub(*up_ms));
         let mut text = format!(
-            "{program}, hypervisor {hypervisor}, up {up}, store {store}, you may {}\n\n",
+            "{program}, hypervisor {hypervisor}, up {up}, store {store}, your role {}\n\n",
             json!(role).as_str().unwrap_or_default()
         );
         let mut left = self.domains.clone();

@@ -20,20 +20,33 @@ pub struct Log {
     next: BTreeSet<(u64, u64, Id)>,
     seen: HashSet<Id>,
     touching: Option<Path>,
+    first_parents: bool,
     start: Option<Id>,
 }
 
 impl Log {
     pub(crate) fn new(history: Arc<History>, from: Id) -> Log {
         let (next, seen) = (BTreeSet::new(), HashSet::new());
-        Log { history, next, seen, touching: None, start: Some(from) }
+        Log { history, next, seen, touching: None, first_parents: false, start: Some(from) }
     }
 
     /// Keeps only commits that changed something at this path or below it, relative to their
-    /// parent; a merge, relative to every parent.
+    /// parent; a merge, relative to every parent that is followed.
     pub fn touching(mut self, path: Path) -> Log {
         self.touching = Some(path);
         self
+    }
+
+    /// Goes from each commit to its first parent only: the history of a branch as it was lived,
+    /// in which a merge is one step.
+    pub fn first_parents(mut self) -> Log {
+        self.first_parents = true;
+        self
+    }
+
+    fn parents<'a>(&self, commit: &'a Commit) -> &'a [Id] {
+        let all = commit.parents();
+        if self.first_parents { &all[..all.len().min(1)] } else { all }
     }
 
     fn await_turn(&mut self, id: &Id) -> Result<(), StorageError> {
@@ -52,7 +65,7 @@ impl Log {
             // Nothing that comes later can lead here again: all descendants had their turn.
             self.seen.remove(&id);
             let commit = self.history.commit(&id)?;
-            for parent in commit.parents() {
+            for parent in self.parents(&commit) {
                 self.await_turn(parent)?;
             }
             if self.is_wanted(&commit)? {
@@ -67,7 +80,7 @@ impl Log {
         if commit.parents().is_empty() {
             return Ok(commit.tree().entry(path)?.is_some_and(|entry| !is_nothing(&entry)));
         }
-        for parent in commit.parents() {
+        for parent in self.parents(commit) {
             if same_at(&commit.tree(), &self.history.commit(parent)?.tree(), path)? {
                 return Ok(false);
             }

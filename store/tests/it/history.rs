@@ -19,6 +19,10 @@ fn the_log_is_newest_first() {
     // By generation first: clocks may be wrong, ancestors are not.
     let expected = ["at 6", "at 3", "at 2", "at 5", "at 1"];
     assert_eq!(messages(store.log(&main.id())), expected);
+    assert_eq!(messages(store.log(&main.id()).first_parents()), ["at 6", "at 3", "at 1"]);
+    let lived = |at_path| store.log(&main.id()).first_parents().touching(path(at_path));
+    assert_eq!(messages(lived("b")), ["at 6"], "the merge brought it");
+    assert_eq!(messages(lived("a")), ["at 3", "at 1"]);
 }
 
 #[test]

@@ -9,10 +9,11 @@ use jitsu_store::{BranchName, Id, Kind, Path, Tree};
 use super::{Answer, History, bad, branch_name, path, storage, tree, view};
 
 impl History {
-    /// A log, newest first, and the id it began at.
+    /// A log, newest first, and the id it began at. What a merge brought is one step, as it was for
+    /// who lived on the branch: the steps before it are told by the log of the other.
     pub fn log(&self, rev: &str, below: Option<&str>, limit: u32) -> Answer<(Vec<Commit>, Id)> {
         let start = self.resolve(rev)?.id();
-        let mut log = self.store.log(&start);
+        let mut log = self.store.log(&start).first_parents();
         let limit = limit.min(self.limits.log_max) as usize;
         if let Some(below) = below {
             log = log.touching(path(below)?);
@@ -38,7 +39,7 @@ impl History {
         };
         let below = below.map(path).transpose()?;
         let mut commits = Vec::new();
-        let mut log = self.store.log(&head.id());
+        let mut log = self.store.log(&head.id()).first_parents();
         if let Some(below) = below {
             log = log.touching(below);
         }
