@@ -41,7 +41,7 @@ pub(super) fn check(file: &Path) -> Result<()> {
     } else {
         Config::load(file)?;
     }
-    Output::new(false).line(&format!("{}: right", file.display()))
+    Output::new(false).line(&format!("{}: ok", file.display()))
 }
 
 pub(super) fn serve(path: &Path) -> Result<()> {
