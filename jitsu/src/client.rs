@@ -186,7 +186,7 @@ async fn write(
         bytes.clear();
         let (frame, news) = match outgoing {
             Outgoing::Request { id, trace, body, pending } => {
-                (ClientFrame::Request { id, trace, body: *body }, Asked::Request(id, pending))
+                (ClientFrame::Request { id, trace, body }, Asked::Request(id, pending))
             }
             Outgoing::Cancel { id } => (ClientFrame::Cancel { id }, Asked::Cancelled(id)),
         };

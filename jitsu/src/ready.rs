@@ -7,11 +7,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use jitsu_proto::Ready;
+use jitsu_proto::{ErrorCode, Name, Ready, Request, RpcError};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// How long after a refused attempt the next is made.
+use crate::client::Client;
+
+/// How long after a refused attempt the next is made, and after a lost toolstack.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// How long an attempt may stay without an answer: a guest that has no network yet does not
@@ -33,13 +36,40 @@ pub async fn try_dial(to: SocketAddr) -> io::Result<TcpStream> {
     timeout(SILENCE_MAX, TcpStream::connect(to)).await?
 }
 
-/// Waits until the guest at `address`, which was let run just now, is ready by `rule`.
-/// Drop it to give up.
-pub async fn ready(rule: &Ready, address: IpAddr) {
+/// Waits until the guest of `domain` at `address`, which was let run just now, is ready by
+/// `rule`. `toolstack` is asked for what only it can see. Drop it to give up.
+pub async fn ready(
+    rule: &Ready,
+    domain: &Name,
+    address: IpAddr,
+    toolstack: &mut watch::Receiver<Option<Client>>,
+) -> Result<(), RpcError> {
     match rule {
-        // The toolstack answers only when the key is there.
-        Ready::Started | Ready::Xenstore(_) => {}
+        Ready::Started => {}
         Ready::Delay(delay) => sleep(delay.duration()).await,
         Ready::Port(port) => drop(dial(SocketAddr::new(address, *port)).await),
+        Ready::Xenstore(key) => return key_written(domain, key, toolstack).await,
+    }
+    Ok(())
+}
+
+/// Waits for a key of the XenStore, over restarts of the toolstack.
+async fn key_written(
+    domain: &Name,
+    key: &str,
+    toolstack: &mut watch::Receiver<Option<Client>>,
+) -> Result<(), RpcError> {
+    loop {
+        let client = toolstack.wait_for(Option::is_some).await.map(|client| client.clone());
+        let Ok(Some(client)) = client else {
+            return Err(RpcError::new(ErrorCode::Unavailable, "this daemon is stopping"));
+        };
+        // As a subscription, since that is cancelled when nobody waits any more.
+        let request = Request::AwaitKey { name: domain.clone(), key: key.to_owned() };
+        match client.subscribe(request).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.code == ErrorCode::Unavailable => sleep(PAUSE).await,
+            Err(error) => return Err(error),
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Millis, Name};
+use crate::{Mac, Millis, Name};
 
 /// What a domain is made from. Stored field by field under `/domains/<name>/spec`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,9 +27,21 @@ pub struct DomainSpec {
     /// What to do when the guest ends by itself while it is wanted.
     #[serde(default)]
     pub on_crash: OnCrash,
+    /// What to do when the guest asks for a reboot while it is wanted.
+    #[serde(default)]
+    pub on_reboot: OnReboot,
     /// How long a guest that was asked to shut down may take before it is destroyed.
     #[serde(default = "default_shutdown_grace")]
     pub shutdown_grace: Millis,
+    /// Its network interfaces, on Xen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vifs: Vec<Vif>,
+    /// Its disks, on Xen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<Disk>,
+    /// What the guest finds in its XenStore directory when it boots, on Xen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Key>,
 }
 
 fn default_memory_mib() -> u32 {
@@ -53,8 +65,17 @@ impl DomainSpec {
             vcpus: default_vcpus(),
             address: None,
             on_crash: OnCrash::default(),
+            on_reboot: OnReboot::default(),
             shutdown_grace: default_shutdown_grace(),
+            vifs: Vec::new(),
+            disks: Vec::new(),
+            keys: Vec::new(),
         }
+    }
+
+    /// The address that its guest is said to have: its own, or that of its first interface.
+    pub fn guest_address(&self) -> Option<IpAddr> {
+        self.address.or_else(|| self.vifs.first().and_then(|vif| vif.ip))
     }
 }
 
@@ -81,17 +102,78 @@ pub enum Guest {
         #[serde(default)]
         boot: Millis,
     },
-    /// A kernel image, on Xen.
+    /// A kernel image, on Xen: a unikernel, or Linux.
     Kernel {
         /// Path of the kernel image.
         image: String,
         /// Path of the ramdisk, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ramdisk: Option<String>,
-        /// The kernel's command line.
+        /// The kernel's command line. `{address}` and `{name}` in it become the domain's address
+        /// and name.
         #[serde(default)]
         cmdline: String,
+        /// How it is virtualised.
+        #[serde(default)]
+        mode: Mode,
     },
+    /// A domain as an `xl.cfg(5)` describes it, on Xen by `xl`. Its name is ours all the same.
+    Xl {
+        /// Path of the configuration.
+        config: String,
+    },
+}
+
+/// How a kernel is virtualised by Xen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Paravirtualised: it knows Xen from its first instruction.
+    #[default]
+    Pv,
+    /// Hardware-assisted, without emulated devices.
+    Pvh,
+}
+
+/// A virtual network interface, plugged into a bridge of dom0.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vif {
+    /// The bridge. None: the toolstack's `bridge`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
+    /// Its hardware address. None: one that follows from the domain's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// The address that it is written to have in the XenStore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<IpAddr>,
+    /// A hotplug script that plugs it, instead of a bridge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+}
+
+/// A virtual disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disk {
+    /// A block device, or a file that holds the disk's bytes as they are.
+    pub source: String,
+    /// What the guest calls it: `xvda`, `xvdb1`, `sda`, `hda`.
+    pub device: String,
+    /// Whether the guest may not write to it.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// A key of the XenStore and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// Its path below the domain's directory: `rumprun/cfg`.
+    pub path: String,
+    /// What it holds.
+    pub value: String,
 }
 
 fn default_hello_port() -> u16 {
@@ -107,6 +189,17 @@ pub enum OnCrash {
     Destroy,
     /// Start it again, with back-off and a bounded number of attempts.
     Restart,
+}
+
+/// What to do when a guest asks for a reboot while it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReboot {
+    /// Start it again; a bounded number of times where it asks too soon.
+    #[default]
+    Restart,
+    /// Leave it gone, and want it no more.
+    Destroy,
 }
 
 /// What is wanted of a domain. Stored as text at `/domains/<name>/wanted`.

@@ -12,15 +12,20 @@ pub mod domain;
 pub mod error;
 pub mod frame;
 pub mod history;
+pub mod mac;
 pub mod message;
 pub mod millis;
 pub mod name;
 pub mod service;
 
-pub use domain::{DomainSpec, DomainState, DomainStatus, Guest, OnCrash, Timing, Wanted};
+pub use domain::{
+    Disk, DomainSpec, DomainState, DomainStatus, Guest, Key, Mode, OnCrash, OnReboot, Timing, Vif,
+    Wanted,
+};
 pub use error::{ErrorCode, RpcError};
 pub use frame::{Decoder, FRAME_BYTES_MAX, FrameError, encode};
 pub use history::{Branch, Change, Commit, Conflict, Edit, Entry, Fields, Node, Value};
+pub use mac::{Mac, MacError};
 pub use message::{
     ClientFrame, Event, Facts, Hello, Info, Request, Response, Role, ServerFrame, TraceId, VERSION,
 };

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The protocol's version. Peers whose versions differ part after the hello.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The first frame each way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub enum ClientFrame {
         /// The summon it belongs to; zero: none.
         trace: TraceId,
         /// What is asked.
-        body: Request,
+        body: Box<Request>,
     },
     /// Ends the subscription that request `id` opened.
     Cancel {
@@ -129,6 +129,14 @@ pub enum Request {
     Spec {
         /// The domain.
         name: Name,
+    },
+    /// Wait until the guest of a domain that exists has written a key of the XenStore. Answer:
+    /// [`Response::Done`]; as long as the caller wants to wait.
+    AwaitKey {
+        /// The domain.
+        name: Name,
+        /// The key's path below the domain's directory.
+        key: String,
     },
     /// Set a service.
     DefineService {

@@ -7,7 +7,7 @@
 //!
 //! - [`record`], [`layout`]: what is written down, and where in the tree.
 //! - [`committer`]: the thread that makes it durable.
-//! - [`hypervisor`]: what makes domains; [`guest`]: a guest to begin with.
+//! - [`hypervisor`]: what makes domains; `vdev`: names of disks; [`guest`]: a guest to begin with.
 //! - `driver`: the task that owns the machine. [`history`]: what is asked of the store directly.
 //! - [`server`], [`roles`]: clients. [`config`], [`limits`]: what it is told. [`daemon`]: all of it.
 
@@ -26,6 +26,7 @@ pub mod plan;
 pub mod record;
 pub mod roles;
 pub mod server;
+mod vdev;
 mod words;
 
 pub use config::Config;

@@ -134,7 +134,9 @@ pub fn needed(request: &Request) -> Role {
         | Request::Diff { .. }
         | Request::Read { .. }
         | Request::Branches => Role::Read,
-        Request::Want { branch: None, .. } | Request::Record { .. } => Role::Summon,
+        Request::Want { branch: None, .. } | Request::AwaitKey { .. } | Request::Record { .. } => {
+            Role::Summon
+        }
         Request::Want { branch: Some(_), .. }
         | Request::DefineDomain { .. }
         | Request::UndefineDomain { .. }

@@ -162,8 +162,10 @@ fn observe(shell: &Arc<Shell>, service: &Name) {
             drop(core);
             let (shell, service) = (shell.clone(), service.clone());
             tokio::spawn(async move {
-                let limit = spec.hold_max.duration();
-                if timeout(limit, ready(&spec.ready, address)).await.is_ok() {
+                let mut toolstack = shell.toolstack.subscribe();
+                let ready = ready(&spec.ready, &domain, address, &mut toolstack);
+                // Not ready: then it is not taken for awake, and summoned when it is needed.
+                if let Ok(Ok(())) = timeout(spec.hold_max.duration(), ready).await {
                     shell.input(&service, Input::Found(address));
                 }
             });
@@ -229,10 +231,20 @@ async fn start(shell: &Arc<Shell>, service: Name, boot: Boot, trace: TraceId) {
         return observe(shell, &service);
     }
     let Some(spec) = shell.core().specs.get(&service).cloned() else { return };
-    // The summoner has the deadline; this only ends with it.
-    if timeout(spec.hold_max.duration(), ready(&spec.ready, address)).await.is_ok() {
-        shell.core().note(&service, boot, None);
-        shell.input(&service, Input::Started(boot, address));
+    let mut toolstack = shell.toolstack.subscribe();
+    let ready = ready(&spec.ready, &status.name, address, &mut toolstack);
+    match timeout(spec.hold_max.duration(), ready).await {
+        Ok(Ok(())) => {
+            shell.core().note(&service, boot, None);
+            shell.input(&service, Input::Started(boot, address));
+        }
+        Ok(Err(why)) => {
+            tracing::warn!(%why, "nobody can tell whether the guest is ready");
+            let _ = want(shell, &service, boot, Wanted::Absent, trace).await;
+            shell.input(&service, Input::Stopped(boot, Some(why.text.into())));
+        }
+        // The summoner has the deadline; this only ends with it.
+        Err(_) => {}
     }
 }
 

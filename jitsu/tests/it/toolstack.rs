@@ -133,7 +133,7 @@ impl Script {
     fn answer(&self, frame: ClientFrame, subscribed: &mut Option<u64>) -> Vec<ServerFrame> {
         let (id, body) = match frame {
             ClientFrame::Hello(hello) => return vec![ServerFrame::Hello(hello)],
-            ClientFrame::Request { id, body, .. } => (id, body),
+            ClientFrame::Request { id, body, .. } => (id, *body),
             ClientFrame::Cancel { .. } => return Vec::new(),
         };
         let reply = |body| ServerFrame::Reply { id, body };

@@ -27,6 +27,31 @@ fn spec() -> DomainSpec {
     }
 }
 
+fn xen_spec() -> DomainSpec {
+    let kernel = Guest::Kernel {
+        image: "/boot/guest".to_owned(),
+        ramdisk: Some("/boot/ramdisk".to_owned()),
+        cmdline: "ip={address}".to_owned(),
+        mode: Mode::Pvh,
+    };
+    DomainSpec {
+        on_reboot: OnReboot::Destroy,
+        vifs: vec![Vif {
+            bridge: Some("xenbr0".to_owned()),
+            mac: Some("00:16:3e:01:02:03".parse().expect("an address")),
+            ip: Some("10.77.0.2".parse().expect("an address")),
+            script: Some("vif-route".to_owned()),
+        }],
+        disks: vec![Disk {
+            source: "/dev/vg/www".to_owned(),
+            device: "xvda".to_owned(),
+            read_only: true,
+        }],
+        keys: vec![Key { path: "rumprun/cfg".to_owned(), value: "{}".to_owned() }],
+        ..DomainSpec::new(kernel)
+    }
+}
+
 fn service() -> ServiceSpec {
     ServiceSpec {
         names: vec!["www.example.org".to_owned()],
@@ -84,7 +109,9 @@ fn requests() -> Vec<Request> {
         Request::Want { name: name("www"), wanted: Wanted::Running, branch: None },
         Request::List,
         Request::Domain { name: name("www") },
+        Request::DefineDomain { name: name("www"), spec: xen_spec(), branch: None },
         Request::Spec { name: name("www") },
+        Request::AwaitKey { name: name("www"), key: "data/ready".to_owned() },
         Request::DefineService { name: name("www"), spec: service(), branch: branch.clone() },
         Request::UndefineService { name: name("www"), branch },
         Request::Services,
@@ -125,6 +152,7 @@ fn covered_request(request: &Request) {
         | Request::List
         | Request::Domain { .. }
         | Request::Spec { .. }
+        | Request::AwaitKey { .. }
         | Request::DefineService { .. }
         | Request::UndefineService { .. }
         | Request::Services
@@ -231,7 +259,8 @@ pub(crate) fn samples() -> Vec<(String, Sample)> {
         ("server-hello".to_owned(), Sample::Server(ServerFrame::Hello(hello()))),
     ];
     for (number, body) in requests().into_iter().enumerate() {
-        let frame = ClientFrame::Request { id: 300, trace: TraceId(0xdead_beef), body };
+        let frame =
+            ClientFrame::Request { id: 300, trace: TraceId(0xdead_beef), body: Box::new(body) };
         all.push((format!("request-{number}"), Sample::Client(frame)));
     }
     for (number, body) in responses().into_iter().enumerate() {

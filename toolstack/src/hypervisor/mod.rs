@@ -13,6 +13,7 @@
 
 pub mod fake;
 pub mod process;
+pub mod xen;
 
 use std::io;
 use std::net::IpAddr;
@@ -59,6 +60,12 @@ pub enum End {
     Exited(i32),
     /// It was killed by this signal.
     Killed(i32),
+    /// The guest shut itself down.
+    PoweredOff,
+    /// The guest asks to be started again.
+    Rebooted,
+    /// The guest crashed.
+    Crashed,
     /// It is gone; nobody knows how.
     Gone,
 }
@@ -68,6 +75,9 @@ impl std::fmt::Display for End {
         match self {
             End::Exited(code) => write!(f, "the guest ended by itself with code {code}"),
             End::Killed(signal) => write!(f, "the guest was killed by signal {signal}"),
+            End::PoweredOff => write!(f, "the guest shut itself down"),
+            End::Rebooted => write!(f, "the guest asked for a reboot"),
+            End::Crashed => write!(f, "the guest crashed"),
             End::Gone => write!(f, "the guest is gone"),
         }
     }

@@ -25,8 +25,12 @@ fn specs() -> Vec<DomainSpec> {
     };
     let bare = Guest::Command { argv: vec!["true".to_owned()], env: BTreeMap::new() };
     let hello = Guest::Hello { port: 80, boot: Millis(1500) };
-    let kernel =
-        Guest::Kernel { image: "/boot/mirage".to_owned(), ramdisk: None, cmdline: "64".to_owned() };
+    let kernel = Guest::Kernel {
+        image: "/boot/mirage".to_owned(),
+        ramdisk: None,
+        cmdline: "64".to_owned(),
+        mode: jitsu_proto::Mode::Pvh,
+    };
     let mut specs: Vec<_> = [command, bare, hello, kernel].map(DomainSpec::new).into();
     specs[0].address = Some("127.0.3.1".parse().expect("an address"));
     specs[0].on_crash = OnCrash::Restart;

@@ -19,7 +19,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use jitsu_proto::{DomainState, DomainStatus, ErrorCode, Name, OnCrash, Timing, TraceId, Wanted};
+use jitsu_proto::{
+    DomainState, DomainStatus, ErrorCode, Name, OnCrash, OnReboot, Timing, TraceId, Wanted,
+};
 
 use super::message::{Found, Intent, Now, Refusal, Seq, Ticket};
 use crate::hypervisor::{End, Existing, Handle};
@@ -266,16 +268,19 @@ impl Domain {
         };
         self.last_error = Some(Refusal { code: ErrorCode::Hypervisor, text: how.to_string() });
         self.news = Some("ended");
-        match intent.spec.on_crash {
-            OnCrash::Destroy => self.given_up = true,
-            OnCrash::Restart => {
-                let stable = limits.stable_after.duration();
-                if self.started.is_some_and(|started| now.instant - started >= stable) {
-                    self.attempts = 0;
-                }
-                self.fail(now, Action::Create, limits);
-            }
+        let is_restarted = match how {
+            End::Rebooted => intent.spec.on_reboot == OnReboot::Restart,
+            _ => intent.spec.on_crash == OnCrash::Restart,
+        };
+        if !is_restarted {
+            self.given_up = true;
+            return;
         }
+        let stable = limits.stable_after.duration();
+        if self.started.is_some_and(|started| now.instant - started >= stable) {
+            self.attempts = 0;
+        }
+        self.fail(now, Action::Create, limits);
     }
 
     /// Notes that `action` failed, and when it may be tried again.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use jitsu_proto::{ErrorCode, Info, Request, Response, RpcError, ServerFrame, TraceId};
+use jitsu_proto::{ErrorCode, Info, Name, Request, Response, RpcError, ServerFrame, TraceId};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -168,6 +168,7 @@ impl Asking {
             Request::Spec { name } => {
                 self.server.mailbox.domain(name).await.map(|(_, spec)| Response::Spec(spec))
             }
+            Request::AwaitKey { name, key } => self.await_key(name, &key).await,
             Request::Services => blocking(move || history.services()).await.map(Response::Services),
             Request::Show { rev } => blocking(move || history.show(&rev))
                 .await
@@ -191,6 +192,18 @@ impl Asking {
             _ => unreachable!("BUG: a change among what changes nothing"),
         };
         self.reply(reply).await;
+    }
+
+    /// No hypervisor that is here has a XenStore.
+    async fn await_key(&self, name: Name, key: &str) -> Reply {
+        let handle = self.server.mailbox.handle(name).await?;
+        let hypervisor = self.server.hypervisor.name();
+        let text = format!(
+            "the {hypervisor} hypervisor has no XenStore in which {} could write {key}; use \
+             ready = {{ port = PORT }}",
+            handle.name
+        );
+        Err(RpcError::new(ErrorCode::Unsupported, text))
     }
 
     fn info(&self) -> Info {

@@ -123,7 +123,7 @@ impl Connection {
             match frame {
                 ClientFrame::Hello(_) => return Err(Cut::SecondHello),
                 ClientFrame::Cancel { id } => self.cancel(id),
-                ClientFrame::Request { id, trace, body } => self.begin(id, trace, body).await?,
+                ClientFrame::Request { id, trace, body } => self.begin(id, trace, *body).await?,
             }
         }
         Ok(())

@@ -79,7 +79,7 @@ impl Client {
     pub(crate) fn begin(&mut self, body: Request) -> u64 {
         self.last_id += 1;
         let id = self.last_id;
-        self.send(&ClientFrame::Request { id, trace: TraceId(0xabc), body });
+        self.send(&ClientFrame::Request { id, trace: TraceId(0xabc), body: Box::new(body) });
         id
     }
 

@@ -114,6 +114,7 @@ fn a_program_that_is_not_there_is_told_at_once() {
             image: "/boot/kernel".to_owned(),
             ramdisk: None,
             cmdline: String::new(),
+            mode: jitsu_proto::Mode::Pv,
         }),
     ));
     let error = client.want("kernel", Wanted::Running).expect_err("it cannot run");

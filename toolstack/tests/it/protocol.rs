@@ -15,7 +15,7 @@ fn hung_up(client: &mut Client) -> Vec<ServerFrame> {
 #[test]
 fn whoever_breaks_the_protocol_is_cut() {
     let host = Host::fake();
-    let request = ClientFrame::Request { id: 1, trace: TraceId(0), body: Request::Info };
+    let request = ClientFrame::Request { id: 1, trace: TraceId(0), body: Box::new(Request::Info) };
     let mut early = Client::raw(&host.config.socket);
     early.send(&request);
     assert_eq!(hung_up(&mut early), []);

@@ -50,7 +50,7 @@ pub(super) fn prepare(
             env.insert(guest::BOOT_MS.to_owned(), boot.0.to_string());
             (hello.to_owned(), vec!["jitsu-hello".to_owned(), guest::ARGUMENT.to_owned()])
         }
-        Guest::Kernel { .. } => {
+        Guest::Kernel { .. } | Guest::Xl { .. } => {
             return Err(HypervisorError::Unsupported {
                 hypervisor: "process",
                 what: "run a kernel image",

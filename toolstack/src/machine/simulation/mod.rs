@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jitsu_proto::{
-    DomainSpec, DomainState, Event, Guest, Millis, Name, OnCrash, Response, Role, RpcError,
-    TraceId, Wanted,
+    DomainSpec, DomainState, Event, Guest, Millis, Name, OnCrash, OnReboot, Response, Role,
+    RpcError, TraceId, Wanted,
 };
 
 use super::planted::Planted;
@@ -154,6 +154,7 @@ impl Sim {
         let mut spec = DomainSpec::new(Guest::Hello { port: 80, boot: Millis(0) });
         spec.memory_mib = 1 + u32::try_from(self.below(3)).expect("a small number");
         spec.on_crash = [OnCrash::Destroy, OnCrash::Restart][self.below(2)];
+        spec.on_reboot = [OnReboot::Destroy, OnReboot::Restart][self.below(2)];
         spec.shutdown_grace = Millis([0, 300, 3000][self.below(3)]);
         spec
     }
@@ -201,7 +202,8 @@ impl Sim {
 
     fn guest_ends(&mut self) {
         let name = self.name();
-        if let Some(ended) = self.world.end(&name, End::Exited(1)) {
+        let how = [End::Exited(1), End::Rebooted][self.below(2)];
+        if let Some(ended) = self.world.end(&name, how) {
             let heard = Coming::Hear(Box::new(Input::Ended(ended)));
             self.later(Duration::from_millis(20), heard);
         }

@@ -1,0 +1,65 @@
+//! What every way to drive Xen has in common.
+//!
+//! Owns how domains of ours are told from others, what goes into a guest's command line, and
+//! hardware addresses that nobody chose. It must not know whether `xl` or a library does the work.
+
+mod tag;
+
+use jitsu_proto::{DomainSpec, Mac, Name};
+
+pub use tag::{BUILT, Tag};
+
+/// The kernel's command line, with the domain's name and address filled in.
+pub fn cmdline(cmdline: &str, name: &Name, spec: &DomainSpec) -> String {
+    let address = spec.guest_address().map(|address| address.to_string());
+    cmdline.replace("{address}", &address.unwrap_or_default()).replace("{name}", name.as_str())
+}
+
+/// The hardware address of a domain's n-th interface: the one that was chosen, or one that follows
+/// from the name, so that it is the same at every start. It has Xen's own prefix (IEEE OUI
+/// 00-16-3E).
+pub fn mac(name: &Name, nth: usize, spec: &DomainSpec) -> Mac {
+    if let Some(mac) = spec.vifs.get(nth).and_then(|vif| vif.mac) {
+        return mac;
+    }
+    // FNV-1a, whose low bits are spread well enough.
+    let nth = u8::try_from(nth).expect("BUG: more interfaces than a spec may have");
+    let hash = name.as_str().bytes().chain([nth]).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let [a, b, c, ..] = hash.to_be_bytes();
+    Mac::new([0x00, 0x16, 0x3e, a & 0x7f, b, c]).expect("BUG: the prefix is that of one interface")
+}
+
+#[cfg(test)]
+mod tests {
+    use jitsu_proto::{Guest, Millis, Vif};
+
+    use super::*;
+
+    #[test]
+    fn interfaces_have_addresses_of_their_own() {
+        let mut spec = DomainSpec::new(Guest::Hello { port: 80, boot: Millis(0) });
+        let chosen: Mac = "00:16:3e:00:00:01".parse().expect("right");
+        spec.vifs = vec![Vif::default(), Vif { mac: Some(chosen), ..Vif::default() }];
+        let www = Name::new("www").expect("a name");
+        let mut all: Vec<Mac> = (0..200)
+            .map(|n| mac(&Name::new(&format!("www{n}")).expect("a name"), 0, &spec))
+            .chain([mac(&www, 0, &spec), mac(&www, 1, &spec), mac(&www, 2, &spec)])
+            .collect();
+        assert_eq!(mac(&www, 0, &spec), mac(&www, 0, &spec));
+        assert_eq!(mac(&www, 1, &spec), chosen);
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 203);
+    }
+
+    #[test]
+    fn the_command_line_is_filled_in() {
+        let mut spec = DomainSpec::new(Guest::Hello { port: 80, boot: Millis(0) });
+        let www = Name::new("www").expect("a name");
+        assert_eq!(cmdline("a ip={address}/24 {name}", &www, &spec), "a ip=/24 www");
+        spec.address = Some("10.0.0.2".parse().expect("an address"));
+        assert_eq!(cmdline("a ip={address}/24 {name}", &www, &spec), "a ip=10.0.0.2/24 www");
+    }
+}
