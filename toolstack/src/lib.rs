@@ -8,6 +8,7 @@
 //! - [`record`], [`layout`]: what is written down, and where in the tree.
 //! - [`committer`]: the thread that makes it durable.
 //! - [`hypervisor`]: what makes domains; `vdev`: names of disks; [`guest`]: a guest to begin with.
+//! - [`xenstore`]: where the parts of Xen meet.
 //! - `driver`: the task that owns the machine. [`history`]: what is asked of the store directly.
 //! - [`server`], [`roles`]: clients. [`config`], [`limits`]: what it is told. [`daemon`]: all of it.
 
@@ -28,6 +29,7 @@ pub mod roles;
 pub mod server;
 mod vdev;
 mod words;
+pub mod xenstore;
 
 pub use config::Config;
 pub use daemon::{Daemon, Parts, StartError};
