@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::packet::{Decoder, Kind, Packet, WireError};
@@ -78,6 +78,14 @@ impl Place {
     pub fn from_environment() -> Place {
         std::env::var_os("XENSTORED_PATH").map_or(Place::Usual, |path| Place::Socket(path.into()))
     }
+
+    /// The socket there, if there is one.
+    pub(super) fn socket(&self) -> &Path {
+        match self {
+            Place::Socket(path) => path,
+            Place::Usual => Path::new(SOCKET),
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -91,13 +99,11 @@ impl fmt::Display for Place {
 
 impl Link {
     pub(super) fn open(place: &Place) -> Result<Link, LinkError> {
-        let file = match place {
-            Place::Socket(path) => connect(path.as_ref()),
-            Place::Usual => connect(SOCKET.as_ref()).or_else(|error| {
-                // Where there is no device either, what is wrong with the socket is the news.
-                File::options().read(true).write(true).open(DEVICE).map_err(|_| error)
-            }),
-        };
+        let file = connect(place.socket()).or_else(|error| match place {
+            Place::Socket(_) => Err(error),
+            // Where there is no device either, what is wrong with the socket is the news.
+            Place::Usual => File::options().read(true).write(true).open(DEVICE).map_err(|_| error),
+        });
         let decoder = Decoder::new(ANSWER_BYTES_MAX);
         Ok(Link { file: file.map_err(LinkError::Unreachable)?, decoder })
     }
@@ -152,7 +158,7 @@ impl LinkError {
     }
 }
 
-fn connect(path: &std::path::Path) -> io::Result<File> {
+fn connect(path: &Path) -> io::Result<File> {
     let stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
     stream.set_write_timeout(Some(ANSWER_MAX))?;
