@@ -11,6 +11,7 @@
 //!      └───────────────── discard ──────────────── a file ──▶ resume: paused
 //! ```
 
+mod console;
 pub mod fake;
 pub mod process;
 pub mod xen;
@@ -150,6 +151,60 @@ pub enum HypervisorError {
         /// How many are left.
         left: usize,
     },
+    /// The hypervisor is not there, or not the one that is needed.
+    #[error("the hypervisor {hypervisor:?} does not work here: {cause}")]
+    NotThere {
+        /// Which.
+        hypervisor: &'static str,
+        /// Why.
+        cause: String,
+    },
+    /// There is no such bridge.
+    #[error("vifs[{nth}]: dom0 has no bridge {bridge:?}")]
+    NoBridge {
+        /// Which interface was to be plugged into it.
+        nth: usize,
+        /// The bridge.
+        bridge: String,
+    },
+    /// A device cannot be given to the domain.
+    #[error("{device}: {cause}")]
+    Device {
+        /// Which, as `disk xvda (/srv/www.img)`.
+        device: String,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The guest did not save its state when it was asked to.
+    #[error(
+        "the guest of {name} did not suspend within {within:?}; it may not know how: then use \
+         stop = \"shutdown\" or \"destroy\""
+    )]
+    DidNotSuspend {
+        /// The domain.
+        name: Name,
+        /// How long it had.
+        within: std::time::Duration,
+    },
+    /// The file of a saved domain cannot be used.
+    #[error("{}: {cause}", file.display())]
+    Saved {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// The hypervisor, or the program before it, refused.
+    #[error("{doing}: {said}")]
+    Refused {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        said: String,
+    },
+    /// The XenStore could not be asked, or refused.
+    #[error(transparent)]
+    XenStore(#[from] crate::xenstore::ClientError),
     /// The operating system refused.
     #[error("{doing}: {cause}")]
     Io {
@@ -184,6 +239,13 @@ impl HypervisorError {
             | HypervisorError::NameTaken(_)
             | HypervisorError::Permission { .. }
             | HypervisorError::Stuck { .. }
+            | HypervisorError::NotThere { .. }
+            | HypervisorError::NoBridge { .. }
+            | HypervisorError::Device { .. }
+            | HypervisorError::DidNotSuspend { .. }
+            | HypervisorError::Saved { .. }
+            | HypervisorError::Refused { .. }
+            | HypervisorError::XenStore(_)
             | HypervisorError::Io { .. }
             | HypervisorError::Injected => ErrorCode::Hypervisor,
         }
@@ -223,6 +285,10 @@ pub trait Hypervisor: Send + Sync {
     fn destroy(&self, dom: &Handle) -> Result<(), HypervisorError>;
     /// All domains that exist.
     fn list(&self) -> Result<Vec<DomainInfo>, HypervisorError>;
+    /// Whether its guests have a XenStore, by domain number, to which they can write.
+    fn has_xenstore(&self) -> bool {
+        false
+    }
     /// Its console, as one end of a stream socket: what it wrote, then what it writes; what is
     /// written there it can read. The stream ends when the domain does.
     fn console(&self, dom: &Handle) -> Result<OwnedFd, HypervisorError>;

@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 use jitsu_proto::Name;
 use nix::sys::stat::Mode;
 
+use crate::hypervisor::console;
+
 /// Who a domain is, beyond its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -151,22 +153,8 @@ impl Files {
         OpenOptions::new().write(true).custom_flags(flags).open(self.dir.join("stdin"))
     }
 
-    /// Keeps the console within `bytes_max`, twice: the guest goes on writing to the same file,
-    /// so what is in it is copied and cut off. What it writes in between is lost.
+    /// Keeps the console within `bytes_max`, twice.
     pub(super) fn rotate(&self, bytes_max: u64) -> io::Result<()> {
-        let console = self.console();
-        if fs::metadata(&console)?.len() <= bytes_max {
-            return Ok(());
-        }
-        keep_tail(&console, &self.old_console(), bytes_max)?;
-        OpenOptions::new().write(true).open(&console)?.set_len(0)
+        console::rotate(&self.console(), &self.old_console(), bytes_max)
     }
-}
-
-fn keep_tail(from: &Path, to: &Path, bytes_max: u64) -> io::Result<()> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut source = File::open(from)?;
-    let length = source.metadata()?.len();
-    source.seek(SeekFrom::Start(length.saturating_sub(bytes_max)))?;
-    io::copy(&mut source.take(bytes_max), &mut File::create(to)?).map(drop)
 }

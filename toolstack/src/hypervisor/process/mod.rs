@@ -8,7 +8,6 @@
 
 mod address;
 mod cgroup;
-mod console;
 mod files;
 mod guests;
 mod kill;
@@ -29,6 +28,7 @@ use nix::sys::signal::Signal;
 
 pub use address::{Range, RangeError};
 
+use super::console;
 use super::{DomainInfo, Ended, Existing, Handle, Hypervisor, HypervisorError, OnEnd};
 use cgroup::{Group, Groups};
 use files::{Files, Identity};

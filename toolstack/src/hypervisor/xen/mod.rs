@@ -3,6 +3,7 @@
 //! Owns how domains of ours are told from others, what goes into a guest's command line, and
 //! hardware addresses that nobody chose. It must not know whether `xl` or a library does the work.
 
+pub mod console;
 mod tag;
 
 use jitsu_proto::{DomainSpec, Mac, Name};

@@ -1,9 +1,10 @@
-//! A domain's console as a stream.
+//! A domain's console, kept in a file, as a stream.
 //!
 //! Owns one thread for each open console: it copies what the guest wrote and writes, and carries
-//! what is typed to the guest. It ends when the reader closes its end or the domain is gone.
+//! what is typed to the guest; it ends when the reader closes its end or the domain is gone. Owns
+//! keeping the file small. It must not know how what the guest writes comes into the file.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -15,19 +16,34 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 /// How much is moved at once.
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// Opens the console that is in the file `path`; what is typed goes to `stdin`.
-pub(super) fn open(path: &Path, stdin: File, pidfd: OwnedFd) -> io::Result<OwnedFd> {
+/// Opens the console that is in the file `path`; what is typed goes to `stdin`. `end` is readable
+/// when the domain has ended.
+pub(super) fn open(path: &Path, stdin: File, end: OwnedFd) -> io::Result<OwnedFd> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let file = File::open(path)?;
     let changes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
     changes.add_watch(path, AddWatchFlags::IN_MODIFY)?;
-    let pump = Pump { file, at: 0, changes, stream: ours, stdin, pidfd, typed: Vec::new() };
+    let pump = Pump { file, at: 0, changes, stream: ours, stdin, end, typed: Vec::new() };
     std::thread::Builder::new()
         .name("console".to_owned())
         .stack_size(128 * 1024)
         .spawn(move || pump.run())?;
     Ok(theirs.into())
+}
+
+/// Keeps the file `console` within `bytes_max`, and what was there before in `old`, within the
+/// same: whoever writes goes on writing to the same file, so what is in it is copied and cut off.
+/// What is written in between is lost.
+pub(super) fn rotate(console: &Path, old: &Path, bytes_max: u64) -> io::Result<()> {
+    if std::fs::metadata(console)?.len() <= bytes_max {
+        return Ok(());
+    }
+    let mut source = File::open(console)?;
+    let length = source.metadata()?.len();
+    source.seek(SeekFrom::Start(length.saturating_sub(bytes_max)))?;
+    io::copy(&mut source.take(bytes_max), &mut File::create(old)?)?;
+    OpenOptions::new().write(true).open(console)?.set_len(0)
 }
 
 struct Pump {
@@ -37,7 +53,7 @@ struct Pump {
     changes: Inotify,
     stream: UnixStream,
     stdin: File,
-    pidfd: OwnedFd,
+    end: OwnedFd,
     /// What was typed and the guest has not taken; at most one chunk.
     typed: Vec<u8>,
 }
@@ -143,7 +159,7 @@ impl Pump {
             PollFd::new(self.stream.as_fd(), stream),
             PollFd::new(self.stdin.as_fd(), stdin),
             PollFd::new(self.changes.as_fd(), changes),
-            PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.end.as_fd(), PollFlags::POLLIN),
         ];
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
