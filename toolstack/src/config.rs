@@ -28,6 +28,8 @@ pub struct Config {
     pub hypervisor: Backend,
     /// Where domains of the `process` hypervisor get their addresses.
     pub addresses: Range,
+    /// The bridge of Xen domains' interfaces that name none.
+    pub bridge: String,
     /// The program of `hello` guests. None: the daemon's own executable.
     pub hello: Option<PathBuf>,
     /// Who may do what.
@@ -44,6 +46,8 @@ pub struct Config {
 pub enum Backend {
     /// Domains are processes.
     Process,
+    /// Domains of Xen, by the command `xl`.
+    Xl,
     /// Domains are pretended.
     Fake,
 }
@@ -57,6 +61,7 @@ impl Default for Config {
             runtime_dir: PathBuf::from("/run/toolstack"),
             hypervisor: Backend::Process,
             addresses: Range::default(),
+            bridge: "xenbr0".to_owned(),
             hello: None,
             roles: RoleConfig::default(),
             limits: Limits::default(),

@@ -22,6 +22,7 @@ use crate::driver::{Driver, Mailbox, mailbox, now};
 use crate::history::History;
 use crate::hypervisor::fake::{Fake, Faults, World};
 use crate::hypervisor::process::{Process, Settings};
+use crate::hypervisor::xl::{self, Xl};
 use crate::hypervisor::{Hypervisor, HypervisorError};
 use crate::layout::{self, ReadError};
 use crate::machine::{Found, Input, Machine};
@@ -272,6 +273,12 @@ fn open_hypervisor(config: &Config) -> Result<Arc<dyn Hypervisor>, HypervisorErr
             addresses: config.addresses,
             console_bytes_max: config.limits.console_bytes_max,
             hello: config.hello.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe")),
+        })?),
+        Backend::Xl => Arc::new(Xl::open(xl::Settings {
+            program: PathBuf::from("xl"),
+            bridge: config.bridge.clone(),
+            runtime_dir: config.runtime_dir.clone(),
+            console_bytes_max: config.limits.console_bytes_max,
         })?),
         Backend::Fake => Arc::new(Fake::new(World::new(1, Faults::NONE))),
     })

@@ -15,6 +15,7 @@ mod console;
 pub mod fake;
 pub mod process;
 pub mod xen;
+pub mod xl;
 
 use std::io;
 use std::net::IpAddr;

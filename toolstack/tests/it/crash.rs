@@ -1,5 +1,6 @@
 //! What is lost, and what is not: a daemon that is killed, a disk that is full.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -15,13 +16,18 @@ use crate::client::{Client, PATIENCE};
 use crate::host::{Host, TOOLSTACK, addresses, define, hello};
 
 /// A daemon in a process of its own.
-struct Daemon {
-    process: Child,
-    socket: PathBuf,
+pub(crate) struct Daemon {
+    pub(crate) process: Child,
+    pub(crate) socket: PathBuf,
 }
 
 impl Daemon {
-    fn start(dir: &Path, config: &Path) -> Daemon {
+    pub(crate) fn start(dir: &Path, config: &Path) -> Daemon {
+        Daemon::start_with(dir, config, &[])
+    }
+
+    /// With more in its environment.
+    pub(crate) fn start_with(dir: &Path, config: &Path, more: &[(&str, &OsStr)]) -> Daemon {
         // As the service manager does: ready is when the daemon says so.
         let path = dir.join("notify");
         let _ = std::fs::remove_file(&path);
@@ -31,6 +37,7 @@ impl Daemon {
             .args(["serve", "--config"])
             .arg(config)
             .env("NOTIFY_SOCKET", &path)
+            .envs(more.iter().copied())
             .spawn()
             .expect("started");
         let mut bytes = [0; 256];

@@ -9,4 +9,6 @@ mod host;
 mod hypervisors;
 mod protocol;
 mod roles;
+mod store;
 mod streams;
+mod xl;
