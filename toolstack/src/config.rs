@@ -9,6 +9,7 @@ use jitsu_daemon::log::LogConfig;
 use serde::Deserialize;
 
 use crate::hypervisor::process::Range;
+use crate::hypervisor::xen::Flavour;
 use crate::limits::Limits;
 use crate::roles::RoleConfig;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub addresses: Range,
     /// The bridge of Xen domains' interfaces that name none.
     pub bridge: String,
+    /// Domains that the hypervisor `xen` builds before anybody asks.
+    pub shells: Vec<Flavour>,
     /// The program of `hello` guests. None: the daemon's own executable.
     pub hello: Option<PathBuf>,
     /// Who may do what.
@@ -44,10 +47,14 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Backend {
+    /// In a dom0 of Xen the fastest way that this build has; elsewhere `process`.
+    Auto,
     /// Domains are processes.
     Process,
     /// Domains of Xen, by the command `xl`.
     Xl,
+    /// Domains of Xen, by its libraries.
+    Xen,
     /// Domains are pretended.
     Fake,
 }
@@ -59,9 +66,10 @@ impl Default for Config {
             socket_group: None,
             state_dir: PathBuf::from("/var/lib/toolstack"),
             runtime_dir: PathBuf::from("/run/toolstack"),
-            hypervisor: Backend::Process,
+            hypervisor: Backend::Auto,
             addresses: Range::default(),
             bridge: "xenbr0".to_owned(),
+            shells: Vec::new(),
             hello: None,
             roles: RoleConfig::default(),
             limits: Limits::default(),

@@ -17,13 +17,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::committer::Committer;
-use crate::config::{Backend, Config};
+use crate::config::Config;
 use crate::driver::{Driver, Mailbox, mailbox, now};
 use crate::history::History;
-use crate::hypervisor::fake::{Fake, Faults, World};
-use crate::hypervisor::process::{Process, Settings};
-use crate::hypervisor::xl::{self, Xl};
-use crate::hypervisor::{Hypervisor, HypervisorError};
+use crate::hypervisor::{self, Hypervisor, HypervisorError};
 use crate::layout::{self, ReadError};
 use crate::machine::{Found, Input, Machine};
 use crate::record::{Ask, Caller, Record, Subject, Write};
@@ -121,7 +118,7 @@ impl Daemon {
         };
         let hypervisor = match parts.hypervisor {
             Some(hypervisor) => hypervisor,
-            None => open_hypervisor(&config)?,
+            None => hypervisor::open(&config)?,
         };
         let main = BranchName::new(layout::MAIN).expect("BUG: main is a branch name");
         let head = store.head(&main).map_err(broken)?;
@@ -156,6 +153,7 @@ impl Daemon {
             mailbox: mailbox.clone(),
             history: History::new(store, config.limits.clone()),
             hypervisor,
+            keys: server::Keys::default(),
             limits: config.limits.clone(),
             roles: std::sync::RwLock::new(roles),
             store_folder: store_dir.display().to_string(),
@@ -264,24 +262,6 @@ fn listen(
     let failed =
         |cause| ListenError::Io { path: config.socket.clone(), doing: "watching it", cause };
     Ok((UnixListener::from_std(listener).map_err(failed)?, file))
-}
-
-fn open_hypervisor(config: &Config) -> Result<Arc<dyn Hypervisor>, HypervisorError> {
-    Ok(match config.hypervisor {
-        Backend::Process => Arc::new(Process::new(Settings {
-            runtime_dir: config.runtime_dir.clone(),
-            addresses: config.addresses,
-            console_bytes_max: config.limits.console_bytes_max,
-            hello: config.hello.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe")),
-        })?),
-        Backend::Xl => Arc::new(Xl::open(xl::Settings {
-            program: PathBuf::from("xl"),
-            bridge: config.bridge.clone(),
-            runtime_dir: config.runtime_dir.clone(),
-            console_bytes_max: config.limits.console_bytes_max,
-        })?),
-        Backend::Fake => Arc::new(Fake::new(World::new(1, Faults::NONE))),
-    })
 }
 
 type Services = Vec<(Name, jitsu_proto::ServiceSpec)>;

@@ -13,6 +13,7 @@
 
 mod console;
 pub mod fake;
+mod open;
 pub mod process;
 pub mod xen;
 pub mod xl;
@@ -23,6 +24,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use jitsu_proto::{DomainSpec, ErrorCode, Name};
+
+pub use open::open;
 
 /// A domain that exists.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

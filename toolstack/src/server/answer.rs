@@ -15,6 +15,7 @@ use crate::history::Change;
 use crate::machine::Input;
 use crate::record::{Ask, Author, Caller, Outcome, Record, Subject};
 use crate::roles::needed;
+use crate::xenstore::WatchError;
 
 /// A request on its way.
 pub(super) struct Asking {
@@ -194,16 +195,22 @@ impl Asking {
         self.reply(reply).await;
     }
 
-    /// No hypervisor that is here has a XenStore.
+    /// Waits for the guest to write; whoever asked cancels it.
     async fn await_key(&self, name: Name, key: &str) -> Reply {
         let handle = self.server.mailbox.handle(name).await?;
-        let hypervisor = self.server.hypervisor.name();
-        let text = format!(
-            "the {hypervisor} hypervisor has no XenStore in which {} could write {key}; use \
-             ready = {{ port = PORT }}",
-            handle.name
-        );
-        Err(RpcError::new(ErrorCode::Unsupported, text))
+        let hypervisor = &self.server.hypervisor;
+        if !hypervisor.has_xenstore() {
+            let text = format!(
+                "the {} hypervisor has no XenStore in which {} could write {key}; use \
+                 ready = {{ port = PORT }}",
+                hypervisor.name(),
+                handle.name
+            );
+            return Err(RpcError::new(ErrorCode::Unsupported, text));
+        }
+        let unseen = |error: WatchError| RpcError::new(ErrorCode::Hypervisor, error.to_string());
+        self.server.keys.written(handle.id, key).await.map_err(unseen)?;
+        Ok(Response::Done)
     }
 
     fn info(&self) -> Info {

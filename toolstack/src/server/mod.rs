@@ -5,6 +5,7 @@
 
 mod answer;
 mod connection;
+mod keys;
 mod listen;
 mod stream;
 
@@ -15,6 +16,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+pub(crate) use keys::Keys;
 pub use listen::{ListenError, open};
 
 use crate::driver::Mailbox;
@@ -28,6 +30,7 @@ pub(crate) struct Server {
     pub(crate) mailbox: Mailbox,
     pub(crate) history: History,
     pub(crate) hypervisor: Arc<dyn Hypervisor>,
+    pub(crate) keys: Keys,
     pub(crate) limits: Limits,
     pub(crate) roles: RwLock<Roles>,
     pub(crate) store_folder: String,

@@ -1,13 +1,20 @@
 //! What every way to drive Xen has in common.
 //!
 //! Owns how domains of ours are told from others, what goes into a guest's command line, and
-//! hardware addresses that nobody chose. It must not know whether `xl` or a library does the work.
+//! hardware addresses that nobody chose. It must not know whether `xl` or a library does the work;
+//! [`native`] is the library.
 
 pub mod console;
+mod flavour;
+mod hear;
+#[cfg(feature = "xen")]
+pub mod native;
 mod tag;
 
 use jitsu_proto::{DomainSpec, Mac, Name};
 
+pub use flavour::Flavour;
+pub use hear::{Hearing, hear};
 pub use tag::{BUILT, Tag};
 
 /// The kernel's command line, with the domain's name and address filled in.

@@ -3,88 +3,20 @@
 //! Owns removing domains, and finding out which guests have ended by themselves. Whoever takes a
 //! domain out of the table removes it; nobody else does.
 
-use std::cell::RefCell;
-use std::sync::{Arc, Weak};
-use std::time::Duration;
-
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use std::sync::Arc;
 
 use super::table::{Condition, Row};
 use super::{BUILT, EARLIER_MAX, Ours, Shared};
+use crate::hypervisor::xen::{Hearing, hear};
 use crate::hypervisor::{End, Ended, Handle, HypervisorError};
-use crate::xenstore::watch::RELEASED;
-use crate::xenstore::{WatchError, Watches};
 
-/// How long after the XenStore was lost it is looked for again.
-const RECONNECT: Duration = Duration::from_secs(1);
-
-/// The thread that hears of ends. It ends when this is dropped.
-pub(super) struct Watching {
-    _stop: oneshot::Sender<()>,
-}
-
-/// Starts a thread that looks whenever the XenStore says that some domain has ended.
-pub(super) fn watch(shared: &Arc<Shared>) -> Watching {
+/// Looks whenever the XenStore says that some domain has ended.
+pub(super) fn watch(shared: &Arc<Shared>) -> Hearing {
     let shared = Arc::downgrade(shared);
-    let (stop, stopped) = oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("BUG: there is no epoll");
-    let thread = std::thread::Builder::new().name("ends".to_owned());
-    let hearing = move || hear(&Hearing { runtime, shared, stopped: RefCell::new(stopped) });
-    thread.spawn(hearing).expect("BUG: there is no thread to be had at the start");
-    Watching { _stop: stop }
-}
-
-/// What the thread has.
-struct Hearing {
-    runtime: Runtime,
-    shared: Weak<Shared>,
-    stopped: RefCell<oneshot::Receiver<()>>,
-}
-
-/// What is being waited for will not come: nobody wants to know any more.
-struct Stopped;
-
-impl Hearing {
-    /// Waits for `work`. What is done between two waits may block.
-    fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, Stopped> {
-        let mut stopped = self.stopped.borrow_mut();
-        self.runtime.block_on(async {
-            tokio::select! {
-                done = work => Ok(done),
-                _ = &mut *stopped => Err(Stopped),
-            }
-        })
-    }
-
-    /// Looks at every end until the XenStore is lost.
-    fn until_lost(&self) -> Result<WatchError, Stopped> {
-        let begun = self.wait(async {
-            let watches = Watches::connect().await?;
-            watches.changes(RELEASED).await
-        });
-        let mut released = match begun? {
-            Ok(released) => released,
-            Err(error) => return Ok(error),
-        };
-        loop {
-            // First as well: before this was watched, nobody would have heard.
-            self.shared.upgrade().ok_or(Stopped)?.look();
-            if let Err(error) = self.wait(released.next())? {
-                return Ok(error);
-            }
-        }
-    }
-}
-
-fn hear(hearing: &Hearing) {
-    while let Ok(error) = hearing.until_lost() {
-        tracing::error!(%error, "ends of domains are not heard; trying again");
-        if hearing.wait(tokio::time::sleep(RECONNECT)).is_err() {
-            return;
-        }
-    }
+    hear(move || {
+        let shared = shared.upgrade();
+        shared.as_deref().inspect(|shared| shared.look()).is_some()
+    })
 }
 
 impl Shared {

@@ -26,7 +26,7 @@ use std::time::Duration;
 use jitsu_proto::{DomainSpec, Name};
 
 use super::xen::console::Consoles;
-use super::xen::{BUILT, Tag};
+use super::xen::{BUILT, Hearing, Tag};
 use super::{DomainInfo, Existing, Handle, Hypervisor, HypervisorError, OnEnd};
 use crate::xenstore::{Client, ClientError};
 use cause::{Cause, Failure};
@@ -63,7 +63,7 @@ pub struct Settings {
 /// The backend. Its domains outlive it.
 pub struct Xl {
     shared: Arc<Shared>,
-    watching: OnceLock<end::Watching>,
+    hearing: OnceLock<Hearing>,
 }
 
 /// What the backend's threads share.
@@ -117,7 +117,7 @@ impl Xl {
             on_end: OnceLock::new(),
         });
         shared.clean_up()?;
-        Ok(Xl { shared, watching: OnceLock::new() })
+        Ok(Xl { shared, hearing: OnceLock::new() })
     }
 }
 
@@ -248,7 +248,7 @@ impl Hypervisor for Xl {
     fn watch(&self, on_end: OnEnd) {
         let first = self.shared.on_end.set(on_end);
         assert!(first.is_ok(), "BUG: a hypervisor is watched once");
-        let _ = self.watching.set(end::watch(&self.shared));
+        let _ = self.hearing.set(end::watch(&self.shared));
     }
 
     fn create(&self, name: &Name, spec: &DomainSpec) -> Result<Handle, HypervisorError> {
