@@ -73,13 +73,20 @@ impl Shared {
         }
     }
 
-    /// The interfaces that a domain has, each with its script.
+    /// The interfaces that a domain has, each with its script if it has one.
     fn scripts(&self, domid: u32) -> Vec<(usize, Option<String>)> {
-        let directory = format!("{BACKENDS}/vif/{domid}");
-        let vifs = self.store.directory(&directory).unwrap_or_default();
+        let vifs = self.store.directory(&format!("{BACKENDS}/vif/{domid}")).unwrap_or_default();
         let numbers = vifs.iter().filter_map(|nth| nth.parse().ok());
-        let script = |nth| self.read(&format!("{directory}/{nth}/script")).ok().flatten();
-        numbers.map(|nth: usize| (nth, script(nth))).collect()
+        numbers.map(|nth| (nth, self.script(domid, nth).ok().flatten())).collect()
+    }
+
+    /// The script that plugs an interface. None: we did.
+    pub(super) fn script(&self, domid: u32, nth: usize) -> Result<Option<String>, ClientError> {
+        let backend = entries::vif_backend(domid, nth);
+        match self.read(&format!("{backend}/{OWNER}"))?.as_deref() {
+            Some(entries::BY_SCRIPT) => self.read(&format!("{backend}/script")),
+            _ => Ok(None),
+        }
     }
 
     /// Removes a domain's entries.

@@ -12,6 +12,9 @@ use super::super::{Tag, mac};
 use super::disk::Attached;
 use super::sys::Rings;
 
+/// The directory of dom0.
+pub(super) const DOM0: &str = "/local/domain/0";
+
 /// Where all backends in dom0 are.
 pub(super) const BACKENDS: &str = "/local/domain/0/backend";
 
@@ -24,8 +27,18 @@ pub(super) const RESUMED: &str = "resumed";
 /// The key below a domain's UUID with the address of its guest.
 pub(super) const ADDRESS: &str = "jitsu-address";
 
-/// The key in a backend of ours that tells whose it is, since it outlives its domain.
+/// The key in a backend of ours that tells whose it is, since it outlives its domain; what it
+/// holds for an interface that a script plugs is [`BY_SCRIPT`].
 pub(super) const OWNER: &str = "jitsu";
+
+/// See [`OWNER`].
+pub(super) const BY_SCRIPT: &str = "by script";
+
+/// What libxl would run for an interface on a bridge. The kernel's backend wants to read a name.
+const DEFAULT_SCRIPT: &str = "vif-bridge";
+
+/// Where a script is that is given by its name.
+const SCRIPTS: &str = "/etc/xen/scripts";
 
 /// Who may do what below a directory; what is made there later inherits it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,11 +174,22 @@ pub(super) fn named(domid: u32, tag: Tag, name: &Name, spec: &DomainSpec) -> Vec
     steps
 }
 
+/// The path of a hotplug script.
+fn script_path(script: &str) -> String {
+    if script.starts_with('/') { script.to_owned() } else { format!("{SCRIPTS}/{script}") }
+}
+
+/// What tells the kernel's backend that an interface is plugged in: it connects only then.
+pub(super) fn plugged(domid: u32, nth: usize) -> (String, &'static str) {
+    (format!("{}/hotplug-status", vif_backend(domid, nth)), "connected")
+}
+
 /// The n-th network interface: its two ends.
 pub(super) fn vif(domid: u32, nth: usize, interface: &Interface) -> Vec<Step> {
     let front = format!("{}/device/vif/{nth}", home(domid));
     let back = vif_backend(domid, nth);
     let (handle, mac) = (nth.to_string(), interface.mac.to_string());
+    let script = script_path(interface.script.as_deref().unwrap_or(DEFAULT_SCRIPT));
     let mut steps = vec![
         Step::Directory(front.clone(), Access::Front, domid),
         Step::Directory(back.clone(), Access::Read, domid),
@@ -181,15 +205,12 @@ pub(super) fn vif(domid: u32, nth: usize, interface: &Interface) -> Vec<Step> {
             ("mac", &mac),
             ("bridge", &interface.bridge),
             ("type", "vif"),
-            (OWNER, "1"),
+            ("script", &script),
+            (OWNER, if interface.script.is_some() { BY_SCRIPT } else { "by us" }),
         ],
     );
     if let Some(ip) = interface.ip {
         write(&mut steps, &back, &[("ip", &ip.to_string())]);
-    }
-    if let Some(script) = &interface.script {
-        // The kernel's backend connects only after the script has said so.
-        write(&mut steps, &back, &[("script", script), ("hotplug-status", "")]);
     }
     write(
         &mut steps,
@@ -320,7 +341,8 @@ mod tests {
 /local/domain/0/backend/vif/7/0/mac = 00:16:3e:00:00:01
 /local/domain/0/backend/vif/7/0/bridge = xenbr0
 /local/domain/0/backend/vif/7/0/type = vif
-/local/domain/0/backend/vif/7/0/jitsu = 1
+/local/domain/0/backend/vif/7/0/script = /etc/xen/scripts/vif-bridge
+/local/domain/0/backend/vif/7/0/jitsu = by us
 /local/domain/0/backend/vif/7/0/ip = 10.0.0.7
 /local/domain/7/device/vif/0/backend = /local/domain/0/backend/vif/7/0
 /local/domain/7/device/vif/0/backend-id = 0

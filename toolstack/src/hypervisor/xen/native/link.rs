@@ -95,8 +95,7 @@ impl Links {
 /// Runs a hotplug script as libxl does (docs/misc/block-scripts.txt and tools/hotplug of Xen): with
 /// the backend's path and the interface in its environment.
 pub(super) fn run_script(script: &str, action: &str, domid: u32, nth: usize) -> io::Result<()> {
-    let path = Path::new("/etc/xen/scripts").join(script);
-    let output = Command::new(path)
+    let output = Command::new(script)
         .args([action, "type_if=vif"])
         .env("vif", vif(domid, nth))
         .env("XENBUS_PATH", format!("backend/vif/{domid}/{nth}"))

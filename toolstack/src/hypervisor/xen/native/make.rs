@@ -247,13 +247,24 @@ impl Shared {
         for (nth, interface) in interfaces.iter().enumerate() {
             let name = link::vif(domid, nth);
             let device = || format!("vifs[{nth}] ({name})");
-            let plugged = match &interface.script {
+            let is_plugged = match &interface.script {
                 None => links.plug(&name, &interface.bridge, until),
-                Some(script) => links
-                    .wait(until, || link::exists(&name))
-                    .and_then(|()| link::run_script(script, "online", domid, nth)),
+                Some(_) => links.wait(until, || link::exists(&name)),
             };
-            plugged.map_err(|cause| HypervisorError::Device { device: device(), cause })?;
+            if let Err(cause) = is_plugged {
+                let said = self.trouble(&entries::vif_backend(domid, nth))?;
+                let cause = said.map_or(cause, io::Error::other);
+                return Err(HypervisorError::Device { device: device(), cause });
+            }
+            match self.script(domid, nth)? {
+                // It tells the kernel itself.
+                Some(script) => link::run_script(&script, "online", domid, nth)
+                    .map_err(|cause| HypervisorError::Device { device: device(), cause })?,
+                None => {
+                    let (path, value) = entries::plugged(domid, nth);
+                    self.store.write(&path, value)?;
+                }
+            }
         }
         Ok(())
     }
@@ -264,8 +275,7 @@ impl Shared {
         let backend = entries::vbd_backend(domid, held.disk.number);
         loop {
             let state = self.read(&format!("{backend}/state"))?.unwrap_or_default();
-            let trouble = self.read(&format!("/local/domain/0/error/{}/error", &backend[16..]))?;
-            let cause = match (state.as_str(), trouble) {
+            let cause = match (state.as_str(), self.trouble(&backend)?) {
                 // XenbusStateInitWait and on (xen/include/public/io/xenbus.h).
                 ("2" | "3" | "4", _) => return Ok(()),
                 (_, Some(said)) => io::Error::other(said),
@@ -279,6 +289,12 @@ impl Shared {
             let device = format!("disk {} ({})", disk.device, disk.node);
             return Err(HypervisorError::Device { device, cause });
         }
+    }
+
+    /// What the kernel says is wrong with its end of a device.
+    fn trouble(&self, backend: &str) -> Result<Option<String>, HypervisorError> {
+        let below = backend.strip_prefix(entries::DOM0).expect("BUG: backends are in dom0");
+        Ok(self.read(&format!("{}/error{below}/error", entries::DOM0))?)
     }
 
     /// The last steps: its rings, its connection, and that it is whole.
