@@ -16,6 +16,8 @@ pub(super) enum Cause {
     NoMemory,
     /// The kernel or its ramdisk cannot be loaded.
     Image,
+    /// The guest did not suspend itself when it was asked to.
+    NotSuspended,
     /// Another.
     Other,
 }
@@ -30,7 +32,7 @@ pub(super) struct Failure {
 
 /// What each cause is known by. The first row that fits is it: one that is not permitted to open
 /// the hypervisor is told, too, that it could not.
-const MESSAGES: [(&str, Cause); 13] = [
+const MESSAGES: [(&str, Cause); 15] = [
     ("command interface: Permission denied", Cause::Permission),
     ("cannot open libxc handle: Permission denied", Cause::Permission),
     ("command interface", Cause::NotThere),
@@ -45,10 +47,13 @@ const MESSAGES: [(&str, Cause); 13] = [
     // Its memory has no room for it, says the line before.
     ("xc_dom_build_image failed", Cause::Image),
     ("failed to read kernel image", Cause::Image),
+    ("guest didn't acknowledge suspend", Cause::NotSuspended),
+    ("did not respond to suspend request", Cause::NotSuspended),
 ];
 
 /// What every failure says, or what is no failure.
-const NOISE: [&str; 11] = [
+const NOISE: [&str; 12] = [
+    "Saving to ",
     "Destruction of domain failed",
     "Non-existant domain",
     "Parsing config from",
@@ -186,6 +191,14 @@ mod tests {
                  Failed to parse config: Invalid argument\n",
                 Cause::Other,
                 "/srv/b.cfg:6: config parsing error near `(': lexical error; Failed to parse config: Invalid argument",
+            ),
+            (
+                "Saving to /srv/www~ new xl format (info 0x3/0x0/1048)\n\
+                 xc: error: Bad mfn 0 for p2m frame list list: Internal error\n\
+                 libxl: error: libxl_stream_write.c:347:libxl__xc_domain_save_done: Domain 3:saving domain: domain did not respond to suspend request: Success\n\
+                 Failed to save domain, resuming domain\n",
+                Cause::NotSuspended,
+                "Bad mfn 0 for p2m frame list list; saving domain: domain did not respond to suspend request: Success; Failed to save domain, resuming domain",
             ),
             ("", Cause::Other, "it does not say why"),
         ];

@@ -65,7 +65,7 @@ impl Shared {
         let made = self.xl(&arguments).map_err(|failure| match failure.cause {
             Cause::NameTaken => HypervisorError::NameTaken(name.clone()),
             Cause::NoMemory => HypervisorError::NoMemory { wanted_mib: spec.memory_mib },
-            Cause::Image | Cause::Other => unusable(failure.said),
+            Cause::Image | Cause::NotSuspended | Cause::Other => unusable(failure.said),
             Cause::NotThere | Cause::Permission => failed(RESUMING)(failure),
         });
         let is_it = |row: &Row| row.name.as_ref() == Some(name);

@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jitsu_proto::{DomainSpec, Name};
 
@@ -43,9 +43,6 @@ const ADDRESS: &str = "jitsu-address";
 
 /// How long an `xl` that an earlier daemon started may go on.
 const EARLIER_MAX: Duration = Duration::from_secs(60);
-
-/// How long `xl save` waits for a guest to suspend itself (in libxl).
-const SUSPEND_MAX: Duration = Duration::from_secs(60);
 
 /// What the backend is told once.
 #[derive(Debug, Clone)]
@@ -191,6 +188,7 @@ impl Shared {
             // It is the guest that suspends itself.
             self.xl_of("letting the domain run, to be saved", "unpause", ours.handle.id)?;
         }
+        let begun = Instant::now();
         let domid = ours.handle.id.to_string();
         let arguments: [&OsStr; 3] = ["save".as_ref(), domid.as_ref(), file.as_ref()];
         self.xl(&arguments).map(drop).map_err(|failure| {
@@ -199,11 +197,14 @@ impl Shared {
             {
                 tracing::warn!(domain = %ours.handle.name, %error, "it was paused and now runs");
             }
-            if failure.said.contains("acknowledge suspend") {
-                let name = ours.handle.name.clone();
-                return HypervisorError::DidNotSuspend { name, within: SUSPEND_MAX };
+            match failure.cause {
+                Cause::NotSuspended => {
+                    tracing::warn!(domain = %ours.handle.name, xl = failure.said, "not saved");
+                    let name = ours.handle.name.clone();
+                    HypervisorError::DidNotSuspend { name, within: begun.elapsed() }
+                }
+                _ => failed("saving the domain")(failure),
             }
-            failed("saving the domain")(failure)
         })
     }
 
@@ -234,7 +235,7 @@ fn failed(doing: &'static str) -> impl Fn(Failure) -> HypervisorError {
             let cause = io::Error::new(io::ErrorKind::PermissionDenied, said);
             HypervisorError::Permission { doing, cause }
         }
-        Cause::NameTaken | Cause::NoMemory | Cause::Image | Cause::Other => {
+        Cause::NameTaken | Cause::NoMemory | Cause::Image | Cause::NotSuspended | Cause::Other => {
             HypervisorError::Refused { doing, said }
         }
     }
