@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use jitsu_daemon::{log, notify, sockets::Passed};
+use jitsu_proto::{DomainSpec, Guest, Millis};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use toolstack::bench::Plan;
 use toolstack::{Config, Daemon, Parts, roles::Roles};
 
 /// Makes domains exist or not, and records why.
@@ -32,6 +34,34 @@ enum Command {
         #[arg(long)]
         check_config: bool,
     },
+    /// Measure how long a domain takes to make and to remove, in each way that this machine has.
+    BenchBoot {
+        /// The configuration file, for its bridge. Its daemon must not run.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// The kernel. Without one the built-in guest is measured, which only a machine without Xen
+        /// has.
+        #[arg(long)]
+        image: Option<String>,
+        /// Its ramdisk.
+        #[arg(long)]
+        ramdisk: Option<String>,
+        /// Its command line.
+        #[arg(long, default_value = "")]
+        cmdline: String,
+        /// Memory, in MiB.
+        #[arg(long, default_value_t = 16)]
+        memory_mib: u32,
+        /// Give it a network interface.
+        #[arg(long)]
+        vif: bool,
+        /// How many times it is made in each way.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        runs: u32,
+        /// Measure again while this many domains like it exist.
+        #[arg(long, default_value_t = 0)]
+        with: u32,
+    },
     /// Say whether a configuration is right.
     CheckConfig {
         /// The configuration file.
@@ -43,6 +73,18 @@ fn main() -> ExitCode {
     toolstack::guest::run_if_asked();
     let run = match Arguments::parse().command {
         Command::CheckConfig { file } => check(&file),
+        Command::BenchBoot { config, image, ramdisk, cmdline, memory_mib, vif, runs, with } => {
+            let mut spec = match image {
+                Some(image) => {
+                    let mode = jitsu_proto::Mode::Pv;
+                    DomainSpec::new(Guest::Kernel { image, ramdisk, cmdline, mode })
+                }
+                None => DomainSpec::new(Guest::Hello { port: 8080, boot: Millis(0) }),
+            };
+            spec.memory_mib = memory_mib;
+            spec.vifs.extend(vif.then(jitsu_proto::Vif::default));
+            bench_boot(config.as_deref(), &Plan { spec, runs: runs as usize, with: with as usize })
+        }
         Command::Serve { config, check_config: true } => check(&config),
         Command::Serve { config, check_config: false } => serve(&config),
     };
@@ -66,6 +108,12 @@ fn check(file: &Path) -> anyhow::Result<()> {
     load(file)?;
     writeln!(std::io::stdout(), "{}: ok", file.display())?;
     Ok(())
+}
+
+fn bench_boot(config: Option<&Path>, plan: &Plan) -> anyhow::Result<()> {
+    let config = config.map_or_else(|| Ok(Config::default()), load)?;
+    toolstack::check::domain(&plan.spec)?;
+    Ok(toolstack::bench::run(&config, plan, &mut std::io::stdout())?)
 }
 
 fn serve(file: &Path) -> anyhow::Result<()> {

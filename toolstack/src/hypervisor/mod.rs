@@ -25,7 +25,9 @@ use std::path::{Path, PathBuf};
 
 use jitsu_proto::{DomainSpec, ErrorCode, Name};
 
-pub use open::open;
+#[cfg(feature = "xen")]
+pub use open::open_xen;
+pub use open::{is_dom0, open};
 
 /// A domain that exists.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -38,10 +38,18 @@ pub fn open(config: &Config) -> Result<Arc<dyn Hypervisor>, HypervisorError> {
     })
 }
 
+/// Whether this is the domain of Xen that controls the others.
+pub fn is_dom0() -> bool {
+    says_dom0(Path::new(CAPABILITIES))
+}
+
+fn says_dom0(capabilities: &Path) -> bool {
+    std::fs::read_to_string(capabilities).is_ok_and(|text| text.contains("control_d"))
+}
+
 /// The backend that fits this machine.
 fn found(capabilities: &Path) -> Backend {
-    let is_dom0 =
-        std::fs::read_to_string(capabilities).is_ok_and(|text| text.contains("control_d"));
+    let is_dom0 = says_dom0(capabilities);
     match (is_dom0, cfg!(feature = "xen")) {
         (false, _) => Backend::Process,
         (true, true) => Backend::Xen,
@@ -51,13 +59,18 @@ fn found(capabilities: &Path) -> Backend {
 
 #[cfg(feature = "xen")]
 fn xen(config: &Config) -> Result<Arc<dyn Hypervisor>, HypervisorError> {
-    use super::xen::native::{Settings, Xen};
-    Ok(Arc::new(Xen::open(Settings {
+    Ok(Arc::new(open_xen(config)?))
+}
+
+/// Opens the hypervisor `xen`.
+#[cfg(feature = "xen")]
+pub fn open_xen(config: &Config) -> Result<super::xen::native::Xen, HypervisorError> {
+    super::xen::native::Xen::open(super::xen::native::Settings {
         bridge: config.bridge.clone(),
         consoles_dir: config.runtime_dir.join("consoles"),
         console_bytes_max: config.limits.console_bytes_max,
         shells: config.shells.clone(),
-    })?))
+    })
 }
 
 #[cfg(not(feature = "xen"))]
