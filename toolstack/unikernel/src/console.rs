@@ -18,7 +18,7 @@ const OUT_BYTES: usize = 2048;
 const OUT_CONSUMER: usize = 3080;
 const OUT_PRODUCER: usize = 3084;
 
-static RING: Page = Page::NEW;
+static RING: Page = Page::new();
 /// 0, which is no channel's number, until the ring is mapped.
 static PORT: AtomicU32 = AtomicU32::new(0);
 

@@ -14,7 +14,7 @@ const ENTRY_BYTES: usize = 8;
 const PERMIT_ACCESS: u16 = 1;
 const READ_ONLY: u16 = 4;
 
-static TABLE: Page = Page::NEW;
+static TABLE: Page = Page::new();
 
 /// What may be done with a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

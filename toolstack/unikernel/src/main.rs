@@ -68,10 +68,8 @@ fn serve(options: &Options, start: Instant, mut store: XenStore, mut netfront: N
     let mut identity = Identity { name: options.name, address, start, boot: Duration::ZERO };
     let ports = [store.port(), netfront.port()];
     loop {
-        if store.take_changed() {
-            if options.fault != Some(Fault::Silent) {
-                power::follow(&mut store);
-            }
+        while store.take_changed() {
+            follow_power(options, &mut store);
             netfront.follow(&mut store).unwrap_or_else(|wrong| panic!("{wrong}"));
             if netfront.is_running() && identity.boot == Duration::ZERO {
                 identity.boot = now() - start;
@@ -119,10 +117,16 @@ fn idle(options: &Options, mut store: XenStore) -> ! {
     say!("there is no device/vif/0: nothing is served");
     ready(options, &mut store);
     loop {
-        if store.take_changed() && options.fault != Some(Fault::Silent) {
-            power::follow(&mut store);
+        while store.take_changed() {
+            follow_power(options, &mut store);
         }
         shared_info::wait(&[store.port()], 0);
+    }
+}
+
+fn follow_power(options: &Options, store: &mut XenStore) {
+    if options.fault != Some(Fault::Silent) {
+        power::follow(store);
     }
 }
 

@@ -64,7 +64,9 @@ pub(crate) struct Page(UnsafeCell<[u8; PAGE]>);
 unsafe impl Sync for Page {}
 
 impl Page {
-    pub(crate) const NEW: Page = Page(UnsafeCell::new([0; PAGE]));
+    pub(crate) const fn new() -> Page {
+        Page(UnsafeCell::new([0; PAGE]))
+    }
 
     /// Puts machine frame `frame` in the place of what is here.
     pub(crate) fn map(&'static self, frame: u64) -> Result<(), Refused> {

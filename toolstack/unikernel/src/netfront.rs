@@ -31,15 +31,15 @@ const RECEIVE: Reference = TRANSMIT + BUFFERS as Reference;
 /// `NETRXF_more_data` and `NETRXF_extra_info`: the frame has further slots.
 const IN_SEVERAL_SLOTS: u16 = 4 | 8;
 
-static TRANSMIT_RING_PAGE: Page = Page::NEW;
-static RECEIVE_RING_PAGE: Page = Page::NEW;
-static TRANSMIT_PAGES: [Page; BUFFERS] = [const { Page::NEW }; BUFFERS];
-static RECEIVE_PAGES: [Page; BUFFERS] = [const { Page::NEW }; BUFFERS];
+static TRANSMIT_RING_PAGE: Page = Page::new();
+static RECEIVE_RING_PAGE: Page = Page::new();
+static TRANSMIT_PAGES: [Page; BUFFERS] = [const { Page::new() }; BUFFERS];
+static RECEIVE_PAGES: [Page; BUFFERS] = [const { Page::new() }; BUFFERS];
 
 /// Why there is no network though there is a vif.
 pub(crate) enum Error {
     Key(&'static str, Errno),
-    Value(&'static str, Text),
+    Value(&'static str, heapless::String<64>),
     Xen(Refused),
 }
 
@@ -71,7 +71,8 @@ impl Netfront {
     pub(crate) fn find(store: &mut XenStore) -> Result<Option<Netfront>, Error> {
         let backend = match store.read(&key("backend")) {
             Ok(backend) => backend,
-            Err(_) => return Ok(None),
+            Err(errno) if errno.is_absent() => return Ok(None),
+            Err(errno) => return Err(Error::Key("backend", errno)),
         };
         let mac = value(store, "mac", parse_mac)?;
         let domid: Domid = value(store, "backend-id", |text| text.parse().ok())?;
@@ -120,12 +121,7 @@ impl Netfront {
         match step {
             Step::Wait | Step::Run => Ok(()),
             Step::Offer => {
-                set(store, "tx-ring-ref", TRANSMIT_RING)?;
-                set(store, "rx-ring-ref", RECEIVE_RING)?;
-                set(store, "event-channel", self.port)?;
-                set(store, "request-rx-copy", 1)?;
-                set(store, "feature-rx-notify", 1)?;
-                set(store, "feature-no-csum-offload", 1)?;
+                self.publish(store)?;
                 self.enter(store, State::Connected)
             }
             Step::Close => {
@@ -135,9 +131,29 @@ impl Netfront {
         }
     }
 
+    /// Tells the backend where the rings are, and what is expected of it.
+    fn publish(&self, store: &mut XenStore) -> Result<(), Error> {
+        let keys = [
+            ("tx-ring-ref", TRANSMIT_RING),
+            ("rx-ring-ref", RECEIVE_RING),
+            ("event-channel", self.port),
+            ("request-rx-copy", 1),
+            ("feature-rx-notify", 1),
+            ("feature-no-csum-offload", 1),
+        ];
+        let requests = keys.map(|(name, value)| store.post_write(&key(name), value));
+        // All are taken, whatever the first of them says.
+        let answers = requests.map(|request| store.answer(request).map(|_| ()));
+        for ((name, _), answer) in keys.into_iter().zip(answers) {
+            answer.map_err(|errno| Error::Key(name, errno))?;
+        }
+        Ok(())
+    }
+
     fn enter(&mut self, store: &mut XenStore, state: State) -> Result<(), Error> {
         self.state = state;
-        set(store, "state", state as Reference)
+        let written = store.write(&key("state"), state as u32);
+        written.map_err(|errno| Error::Key("state", errno))
     }
 
     /// Asks to be notified when there is something to do; whether there is already.
@@ -280,17 +296,14 @@ fn key(name: &str) -> Text {
     text(format_args!("{VIF}/{name}"))
 }
 
-fn set(store: &mut XenStore, name: &'static str, value: u32) -> Result<(), Error> {
-    store.write(&key(name), value).map_err(|errno| Error::Key(name, errno))
-}
-
 fn value<T>(
     store: &mut XenStore,
     name: &'static str,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<T, Error> {
     let value = store.read(&key(name)).map_err(|errno| Error::Key(name, errno))?;
-    parse(&value).ok_or(Error::Value(name, value))
+    // The beginning of a longer value says enough, and is within 64 bytes.
+    parse(&value).ok_or_else(|| Error::Value(name, value.chars().take(16).collect()))
 }
 
 fn shorts(bytes: [u8; 8]) -> [u16; 4] {

@@ -12,7 +12,7 @@ use crate::memory::Page;
 const TIME: usize = 32;
 const PENDING: usize = 2048;
 
-static PAGE: Page = Page::NEW;
+static PAGE: Page = Page::new();
 
 /// Maps the page that is at machine address `address`.
 pub(crate) fn map(address: u64) -> Result<(), Refused> {

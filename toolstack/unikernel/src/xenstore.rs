@@ -1,8 +1,8 @@
 //! A client of the XenStore, over the ring that every domain has to it
 //! (xen/include/public/io/xs_wire.h).
 //!
-//! Owns the ring: one request at a time, and whether a watch has fired since. Which one is not
-//! told: who watches looks at what it needs again. Must not know what paths mean.
+//! Owns the ring, and whether a watch has fired. Which one is not told: who watches looks at what
+//! it needs again. Must not know what paths mean.
 
 use core::fmt::{self, Display, Write};
 
@@ -22,14 +22,21 @@ const REQUEST_PRODUCER: usize = 2052;
 const RESPONSE_CONSUMER: usize = 2056;
 const RESPONSE_PRODUCER: usize = 2060;
 
-static RING: Page = Page::NEW;
+static RING: Page = Page::new();
 
 /// A path or a value: none that a guest uses is longer.
 pub(crate) type Text = heapless::String<256>;
 
 /// What the XenStore said no with, such as `ENOENT`.
 #[derive(Debug)]
-pub(crate) struct Errno(Text);
+pub(crate) struct Errno(heapless::String<16>);
+
+impl Errno {
+    /// Whether there is no such path.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.0 == "ENOENT"
+    }
+}
 
 impl Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,8 +77,16 @@ impl XenStore {
 
     /// Sets the value at `path`.
     pub(crate) fn write(&mut self, path: &str, value: impl Display) -> Result<(), Errno> {
+        let request = self.post_write(path, value);
+        self.answer(request)?;
+        Ok(())
+    }
+
+    /// Asks for the same without waiting for the answer, which [`XenStore::answer`] must take.
+    /// A boot is mostly such waits.
+    pub(crate) fn post_write(&mut self, path: &str, value: impl Display) -> u32 {
         let value = text(value);
-        self.ask(packet::WRITE, &[path.as_bytes(), b"\0", value.as_bytes()]).map(|_| ())
+        self.post(packet::WRITE, &[path.as_bytes(), b"\0", value.as_bytes()])
     }
 
     /// Makes [`XenStore::take_changed`] true at once, and when `path` changes.
@@ -80,7 +95,8 @@ impl XenStore {
         self.ask(packet::WATCH, &[path.as_bytes(), b"\0-\0"]).map(|_| ())
     }
 
-    /// Whether a watch has fired since the last time.
+    /// Whether a watch has fired since the last time. What is asked between that and waiting for
+    /// events may take in the next one, so it is to be asked until it is false.
     pub(crate) fn take_changed(&mut self) -> bool {
         while arrived() > 0 {
             self.receive();
@@ -89,19 +105,34 @@ impl XenStore {
     }
 
     fn ask(&mut self, kind: u32, parts: &[&[u8]]) -> Result<&[u8], Errno> {
+        let request = self.post(kind, parts);
+        self.answer(request)
+    }
+
+    /// Sends a request: its number.
+    fn post(&mut self, kind: u32, parts: &[&[u8]]) -> u32 {
         self.request = self.request.wrapping_add(1);
         let length = parts.iter().map(|part| part.len()).sum::<usize>() as u32;
         send(self.port, &Header { kind, request: self.request, length }.encode());
         parts.iter().for_each(|part| send(self.port, part));
+        self.request
+    }
+
+    /// The answer to `request`; answers come in the order of requests.
+    pub(crate) fn answer(&mut self, request: u32) -> Result<&[u8], Errno> {
         let answer = loop {
             let header = self.receive();
-            if header.kind != packet::WATCH_EVENT && header.request == self.request {
+            if header.kind != packet::WATCH_EVENT {
+                assert_eq!(header.request, request, "the XenStore answers in order");
                 break header;
             }
         };
         let payload = &self.payload[..answer.length as usize];
         match answer.kind {
-            packet::ERROR => Err(Errno(text(packet::text(payload).unwrap_or("an error")))),
+            packet::ERROR => {
+                let name = packet::text(payload).and_then(|name| name.try_into().ok());
+                Err(Errno(name.unwrap_or_default()))
+            }
             _ => Ok(payload),
         }
     }
