@@ -13,7 +13,8 @@ use source::Source;
 
 type Rule = fn(&Source) -> Vec<String>;
 
-const CRATES: [&str; 5] = ["store", "proto", "systemd/daemon", "toolstack", "jitsu"];
+const CRATES: [&str; 6] =
+    ["store", "proto", "systemd/daemon", "toolstack", "toolstack/unikernel", "jitsu"];
 
 fn root() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
@@ -36,6 +37,8 @@ fn workspace() -> Vec<Source> {
     let (root, mut paths) = (root(), Vec::new());
     CRATES.iter().for_each(|folder| walk(&root.join(folder), &mut paths));
     paths.sort();
+    // One crate is in the folder of another.
+    paths.dedup();
     let read = |path: &PathBuf| {
         let name = path.strip_prefix(&root).expect("it was found there");
         let text = fs::read_to_string(path).expect("a source file is text");
