@@ -28,6 +28,8 @@ global_asm!(
     "note \\type; .quad \\number; 9: .balign 4",
     ".endm",
     ".section .note.Xen, \"a\", @note",
+    // XEN_ELFNOTE_ENTRY, HYPERCALL_PAGE, VIRT_BASE, PADDR_OFFSET, XEN_VERSION, GUEST_OS,
+    // GUEST_VERSION, LOADER, PAE_MODE, BSD_SYMTAB.
     "number_note 1, _start",
     "number_note 2, hypercall_page",
     "number_note 3, {base}",
@@ -37,7 +39,6 @@ global_asm!(
     "text_note 7, 0.1.0",
     "text_note 8, generic",
     "text_note 9, yes",
-    // No symbol table is wanted, and suspending cannot be cancelled.
     "text_note 11, no",
     ".section .hypercall_page, \"ax\"",
     // Filled by Xen: 32 bytes for each hypercall, by its number.

@@ -54,7 +54,7 @@ enum Progress {
 struct Connection {
     handle: SocketHandle,
     progress: Progress,
-    /// When it is given up, once somebody has connected.
+    /// When it is given up, once somebody connects.
     deadline: Option<Instant>,
 }
 
@@ -108,15 +108,16 @@ impl Server {
                     socket.listen(self.port).expect("the socket is closed and the port is not 0");
                     continue;
                 }
-                State::Listen | State::SynReceived => continue,
-                _ if connection.deadline.is_some_and(|deadline| now >= deadline) => {
-                    socket.abort();
-                    continue;
-                }
+                State::Listen => continue,
                 _ => {}
             }
-            if connection.deadline.is_none() {
-                connection.deadline = Some(now + PATIENCE);
+            let deadline = *connection.deadline.get_or_insert(now + PATIENCE);
+            if now >= deadline {
+                socket.abort();
+                continue;
+            }
+            if socket.state() == State::SynReceived {
+                continue;
             }
             if let Progress::Reading = connection.progress {
                 connection.read(socket, |request| {
@@ -162,7 +163,7 @@ impl Connection {
         };
         let text = answer(request);
         let sent = socket.send_slice(text.as_bytes());
-        debug_assert_eq!(sent, Ok(text.len()), "it is shorter than the buffer, which is empty");
+        assert_eq!(sent, Ok(text.len()), "it is shorter than the buffer, which is empty");
         let length = match request.ask {
             Ask::Bytes(length) if request.wants_body => length,
             _ => 0,
