@@ -159,6 +159,14 @@ fn value_of(text: &str) -> toml::Value {
 mod tests {
     use super::*;
 
+    /// What is documented to work on Xen; the toolstack's own check is run over it in its tests.
+    #[test]
+    fn the_examples_for_xen_are_understood() {
+        let all = Declarations::parse(include_str!("../examples/xen.toml")).expect("right");
+        assert_eq!(all.service.len(), all.domain.len());
+        assert_eq!(Declarations::parse(&all.to_toml()).expect("right"), all);
+    }
+
     const FILE: &str = r#"
 [domain.www]
 guest = { hello = { port = 8080 } }

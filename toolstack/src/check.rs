@@ -255,6 +255,18 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_for_xen_make_sense() {
+        let text = include_str!("../../jitsu/examples/xen.toml");
+        let all: toml::Table = text.parse().expect("TOML");
+        let domains = all["domain"].as_table().expect("a table").clone();
+        assert!(domains.len() >= 6, "an example of each kind of guest");
+        for (name, spec) in domains {
+            let spec: DomainSpec = spec.try_into().expect(&name);
+            assert_eq!(domain(&spec), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
     fn keys_stay_below_the_domain_and_off_what_is_ours() {
         let with = |path: &str| Key { path: path.to_owned(), value: "1".to_owned() };
         for path in ["", "/a", "a//b", "a/", "a b", "../x"] {
