@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 
-/// The key below `/vm/<uuid>` of the XenStore that is written when a domain is whole. A domain of
+/// The key below `/vm/<uuid>` of the XenStore that is written when a domain is built. A domain of
 /// ours without it was left half-made.
 pub const BUILT: &str = "jitsu-built";
 

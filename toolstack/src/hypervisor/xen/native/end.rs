@@ -16,7 +16,7 @@ use super::link::{self, Links};
 use super::saved::Header;
 use super::sys::Info;
 use super::{Shared, Suspending, Table, refused};
-use crate::hypervisor::xen::{BUILT, Hearing, Tag, hear};
+use crate::hypervisor::xen::{Hearing, Tag, hear};
 use crate::hypervisor::{End, Ended, Handle, HypervisorError};
 use crate::xenstore::ClientError;
 
@@ -114,7 +114,7 @@ impl Shared {
                 living.insert(info.domid);
                 continue;
             };
-            let is_whole = self.read(&format!("{}/{BUILT}", entries::vm(tag)))?.is_some();
+            let is_whole = self.whole(info.domid, tag)?.is_some();
             if is_whole && !info.is_dying() && info.shutdown_reason().is_none() {
                 living.insert(info.domid);
             } else {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use jitsu_proto::{DomainSpec, Mac, Name};
 
-use super::super::{Tag, mac};
+use super::super::{BUILT, Tag, mac};
 use super::disk::Attached;
 use super::sys::Rings;
 
@@ -115,48 +115,33 @@ fn write(steps: &mut Vec<Step>, directory: &str, values: &[(&str, &str)]) {
 }
 
 /// What can be written as soon as a domain has a number, except for devices and a name.
+///
+/// Every request costs, so it is no more than what guests and `xenconsoled` look for. What is below
+/// a directory has its permissions.
 pub(super) fn domain(domid: u32, tag: Tag, memory_mib: u32, vcpus: u32) -> Vec<Step> {
-    let (home, vm) = (home(domid), vm(tag));
+    let home = home(domid);
     let memory_kib = (u64::from(memory_mib) * 1024).to_string();
-    let mut steps = vec![
-        Step::Directory(home.clone(), Access::Read, domid),
-        Step::Directory(vm.clone(), Access::Read, domid),
-    ];
-    write(&mut steps, &vm, &[("uuid", &tag.to_string())]);
+    let mut steps = vec![Step::Directory(home.clone(), Access::Read, domid)];
     write(
         &mut steps,
         &home,
         &[
-            ("vm", &vm),
+            ("vm", &vm(tag)),
             ("domid", &domid.to_string()),
             ("memory/static-max", &memory_kib),
             ("memory/target", &memory_kib),
-            ("memory/videoram", "0"),
             ("console/type", "xenconsoled"),
-            ("console/output", "pty"),
             ("console/limit", "1048576"),
-            ("console/tty", ""),
         ],
     );
     for vcpu in 0..vcpus {
         write(&mut steps, &home, &[(&format!("cpu/{vcpu}/availability"), "online")]);
     }
-    steps.push(Step::Directory(format!("{home}/device"), Access::Read, domid));
-    steps.push(Step::Directory(format!("{home}/control"), Access::Read, domid));
-    for own in [
-        "control/shutdown",
-        "control/feature-poweroff",
-        "control/feature-reboot",
-        "control/feature-suspend",
-        "device/suspend/event-channel",
-        "data",
-        "drivers",
-        "feature",
-        "attr",
-        "error",
-    ] {
+    // In `control` a guest says what it can do when it is asked, and that it was asked.
+    for own in ["control", "data", "error"] {
         steps.push(Step::Directory(format!("{home}/{own}"), Access::Own, domid));
     }
+    steps.push(Step::Write(control(domid), String::new()));
     steps
 }
 
@@ -283,8 +268,9 @@ pub(super) fn vbd(domid: u32, disk: &Attached) -> Vec<Step> {
     steps
 }
 
-/// What is known only when the domain is built.
-pub(super) fn rings(domid: u32, rings: &Rings) -> Vec<Step> {
+/// What is known only when the domain is built, and how it was. It is whole when it is introduced
+/// besides.
+pub(super) fn built(domid: u32, tag: Tag, rings: &Rings, how: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     write(
         &mut steps,
@@ -296,6 +282,7 @@ pub(super) fn rings(domid: u32, rings: &Rings) -> Vec<Step> {
             ("console/ring-ref", &rings.console_gfn.to_string()),
         ],
     );
+    write(&mut steps, &vm(tag), &[(BUILT, how)]);
     steps
 }
 
@@ -400,6 +387,6 @@ mod tests {
         let text = text(&steps);
         assert!(text.contains("/local/domain/7/memory/static-max = 16384\n"));
         assert!(text.contains("/local/domain/7/cpu/1/availability = online\n"));
-        assert!(text.contains("/local/domain/7/control/shutdown: Own\n"));
+        assert!(text.contains("/local/domain/7/control: Own\n"));
     }
 }

@@ -20,7 +20,7 @@ use super::saved::Header;
 use super::shells::Shell;
 use super::sys::{Rings, Shape};
 use super::{HYPERVISOR, Ours, Shared, Suspending, refused};
-use crate::hypervisor::xen::{BUILT, Tag, cmdline};
+use crate::hypervisor::xen::{Tag, cmdline};
 use crate::hypervisor::{Handle, HypervisorError};
 
 /// How long the kernel may take to make its end of a device.
@@ -297,16 +297,15 @@ impl Shared {
         Ok(self.read(&format!("{}/error{below}/error", entries::DOM0))?)
     }
 
-    /// The last steps: its rings, its connection, and that it is whole.
+    /// The last steps: its rings and that it is built, and its connection.
     fn introduce(
         &self,
         begun: &Begun,
         rings: &Rings,
         built: &'static str,
     ) -> Result<(), HypervisorError> {
-        self.write(&entries::rings(begun.domid, rings))?;
+        self.write(&entries::built(begun.domid, begun.tag, rings, built))?;
         self.store.introduce(begun.domid, rings.store_gfn, rings.store_port)?;
-        self.store.write(&format!("{}/{BUILT}", entries::vm(begun.tag)), built)?;
         Ok(())
     }
 }

@@ -209,6 +209,13 @@ impl Shared {
         }
     }
 
+    /// How a domain of ours was made. None: it is not whole.
+    fn whole(&self, domid: u32, tag: Tag) -> Result<Option<String>, ClientError> {
+        let built = self.read(&format!("{}/{BUILT}", entries::vm(tag)))?;
+        let is_introduced = built.is_some() && self.store.is_introduced(domid)?;
+        Ok(built.filter(|_| is_introduced))
+    }
+
     /// The number of a domain that exists.
     fn domid(&self, dom: &Handle) -> Result<u32, HypervisorError> {
         let table = self.table();
@@ -294,7 +301,7 @@ impl Hypervisor for Xen {
         for info in infos.iter().filter(|info| !info.is_dying()) {
             let Some(tag) = Tag::of(info.uuid) else { continue };
             let vm = entries::vm(tag);
-            let Some(built) = self.shared.read(&format!("{vm}/{BUILT}"))? else { continue };
+            let Some(built) = self.shared.whole(info.domid, tag)? else { continue };
             let name = self.shared.read(&format!("{vm}/name"))?.unwrap_or_default();
             let Ok(name) = Name::new(&name) else { continue };
             let address = self.shared.read(&format!("{vm}/{}", entries::ADDRESS))?;

@@ -6,7 +6,7 @@
 //! should the toolstack be killed, the next one removes it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jitsu_proto::{DomainSpec, Mac, Mode};
 
@@ -16,6 +16,9 @@ use super::sys::Shape;
 use super::{Shared, refused};
 use crate::hypervisor::HypervisorError;
 use crate::hypervisor::xen::{Flavour, Tag};
+
+/// How long after the last summon shells are made: what was summoned boots meanwhile.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// How long after a shell could not be made the next is tried.
 const RETRY: Duration = Duration::from_secs(5);
@@ -41,6 +44,8 @@ struct Pool {
     ready: Vec<(usize, Shell)>,
     /// How many domains are being made for somebody.
     summons: usize,
+    /// When the last of them was made.
+    last_summon: Option<Instant>,
     is_closed: bool,
 }
 
@@ -49,7 +54,10 @@ pub(super) struct Summon<'a>(&'a Shells);
 
 impl Drop for Summon<'_> {
     fn drop(&mut self) {
-        self.0.pool().summons -= 1;
+        let mut pool = self.0.pool();
+        pool.summons -= 1;
+        pool.last_summon = Some(Instant::now());
+        drop(pool);
         self.0.changed.notify_all();
     }
 }
@@ -108,18 +116,21 @@ impl Shells {
     /// Waits until a shell is missing and nobody is being summoned. None: the pool is closed.
     fn wait_for_missing(&self) -> Option<usize> {
         let mut pool = self.pool();
-        loop {
-            if pool.is_closed {
-                return None;
-            }
+        while !pool.is_closed {
             let count = |at| pool.ready.iter().filter(|(kind, _)| *kind == at).count();
             let mut kinds = self.flavours.iter().enumerate();
             let missing = kinds.find(|(at, flavour)| count(*at) < flavour.count);
-            match missing {
-                Some((at, _)) if pool.summons == 0 => return Some(at),
-                _ => pool = self.changed.wait(pool).unwrap_or_else(PoisonError::into_inner),
-            }
+            let since = pool.last_summon.map_or(QUIET, |last| last.elapsed());
+            pool = match missing {
+                Some((at, _)) if pool.summons == 0 && since >= QUIET => return Some(at),
+                Some(_) if pool.summons == 0 => {
+                    let waited = self.changed.wait_timeout(pool, QUIET - since);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                _ => self.changed.wait(pool).unwrap_or_else(PoisonError::into_inner),
+            };
         }
+        None
     }
 
     /// Puts one in. It comes back where the pool is closed.
