@@ -126,7 +126,11 @@ impl Netfront {
             }
             Step::Close => {
                 say!("the network's backend has left");
-                self.enter(store, State::Closed)
+                // The toolstack may have removed the vif's directory already.
+                if let Err(wrong) = self.enter(store, State::Closed) {
+                    say!("{wrong}");
+                }
+                Ok(())
             }
         }
     }
