@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use jitsu_proto::Name;
 
-use super::entries::{self, BACKENDS, OWNER};
+use super::entries::{self, BACKENDS, DOM0, OWNER};
 use super::link::{self, Links};
 use super::saved::Header;
 use super::sys::Info;
 use super::{Shared, Suspending, Table, refused};
 use crate::hypervisor::xen::{Hearing, Tag, hear};
 use crate::hypervisor::{End, Ended, Handle, HypervisorError};
-use crate::xenstore::ClientError;
+use crate::xenstore::{ClientError, Transaction};
 
 /// How long the kernel may take to take its end of a device down.
 const DEVICE_MAX: Duration = Duration::from_secs(5);
@@ -89,19 +89,21 @@ impl Shared {
         }
     }
 
-    /// Removes a domain's entries.
+    /// Removes a domain's entries, and the folders that are empty without them.
     fn forget(&self, domid: u32, tag: Tag) -> Result<(), ClientError> {
-        let kinds = ["vif", "vbd"].map(|kind| format!("{BACKENDS}/{kind}/{domid}"));
-        let errors =
-            ["vif", "vbd"].map(|kind| format!("/local/domain/0/error/backend/{kind}/{domid}"));
-        for path in kinds.into_iter().chain(errors).chain([entries::home(domid), entries::vm(tag)])
-        {
+        for path in [entries::home(domid), entries::vm(tag)] {
             match self.store.rm(&path) {
                 Err(error) if !error.is_no_entry() => return Err(error),
                 _ => {}
             }
         }
-        Ok(())
+        self.store.transaction(|transaction| {
+            for kind in ["vif", "vbd"] {
+                remove_branch(transaction, &format!("{BACKENDS}/{kind}/{domid}"))?;
+                remove_branch(transaction, &format!("{DOM0}/error/backend/{kind}/{domid}"))?;
+            }
+            Ok(())
+        })
     }
 
     /// Removes what a toolstack that was killed left: domains that are not whole or whose guest
@@ -154,7 +156,8 @@ impl Shared {
                     self.read(&format!("{all}/{domid}/{device}/{OWNER}")).is_ok_and(|o| o.is_some())
                 };
                 if devices.iter().any(is_ours) {
-                    self.store.rm(&format!("{all}/{domid}"))?;
+                    let left = format!("{all}/{domid}");
+                    self.store.transaction(|transaction| remove_branch(transaction, &left))?;
                 }
             }
         }
@@ -305,6 +308,22 @@ impl Shared {
             }
             let waited = self.suspended.wait_timeout(table, left);
             table = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// Removes a node with all below, and above it, below dom0, what then has nothing below any more.
+fn remove_branch(transaction: &mut Transaction<'_>, path: &str) -> Result<(), ClientError> {
+    let mut path = path;
+    match transaction.directory(path) {
+        Err(error) if error.is_no_entry() => return Ok(()),
+        there => drop(there?),
+    }
+    loop {
+        transaction.rm(path)?;
+        (path, _) = path.rsplit_once('/').expect("BUG: it is below dom0");
+        if path == DOM0 || !transaction.directory(path)?.is_empty() {
+            return Ok(());
         }
     }
 }
