@@ -56,7 +56,7 @@ pub enum StartError {
     #[error("the store's main: {0}")]
     Main(#[from] ReadError),
     /// The hypervisor does not work here.
-    #[error("the hypervisor: {0}")]
+    #[error(transparent)]
     Hypervisor(#[from] HypervisorError),
     /// The lists of roles name somebody who is not there.
     #[error(transparent)]

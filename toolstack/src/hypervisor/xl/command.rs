@@ -66,13 +66,18 @@ impl Xl {
     /// Err: one of them, still there after `within`.
     pub(super) fn await_earlier(&self, within: Duration) -> Result<(), u32> {
         let until = Instant::now() + within;
-        loop {
-            match self.earlier() {
-                None => return Ok(()),
-                Some(pid) if Instant::now() >= until => return Err(pid),
-                Some(_) => std::thread::sleep(LOOK),
+        let mut is_told = false;
+        while let Some(pid) = self.earlier() {
+            if Instant::now() >= until {
+                return Err(pid);
             }
+            if !is_told {
+                tracing::info!(pid, "waiting for an xl that an earlier toolstack started");
+                is_told = true;
+            }
+            std::thread::sleep(LOOK);
         }
+        Ok(())
     }
 
     /// A process that is an `xl`, or becomes one, and has our mark.

@@ -41,8 +41,9 @@ const STARTED: &str = "started";
 /// The key below a domain's UUID with the address of its guest.
 const ADDRESS: &str = "jitsu-address";
 
-/// How long an `xl` that an earlier daemon started may go on.
-const EARLIER_MAX: Duration = Duration::from_secs(60);
+/// How long an `xl` that an earlier daemon started may go on: on a machine that is busy, one that
+/// loads a large image or saves a large domain takes minutes.
+const EARLIER_MAX: Duration = Duration::from_secs(300);
 
 /// What the backend is told once.
 #[derive(Debug, Clone)]
