@@ -11,7 +11,7 @@
 //! - [`xenstore`]: where the parts of Xen meet.
 //! - `driver`: the task that owns the machine. [`history`]: what is asked of the store directly.
 //! - [`server`], [`roles`]: clients. [`config`], [`limits`]: what it is told. [`daemon`]: all of it.
-//! - [`bench`]: how long domains take.
+//! - [`mod@bench`]: how long domains take.
 
 pub mod bench;
 pub mod check;

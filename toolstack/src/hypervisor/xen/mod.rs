@@ -2,7 +2,7 @@
 //!
 //! Owns how domains of ours are told from others, what goes into a guest's command line, and
 //! hardware addresses that nobody chose. It must not know whether `xl` or a library does the work;
-//! [`native`] is the library.
+//! `native` is the library.
 
 pub mod console;
 mod flavour;
