@@ -64,12 +64,14 @@ const SYSTEM: [&str; 9] = [
 ];
 
 /// Files and folders, and what must not be named there.
-const PURE: [(&str, &[&[&str]]); 11] = [
+const PURE: [(&str, &[&[&str]]); 13] = [
     ("jitsu/src/summon.rs", &[&WORLD, &SOCKETS]),
     ("jitsu/src/summon/", &[&WORLD, &SOCKETS]),
     ("jitsu/src/zones.rs", &[&WORLD, &SOCKETS]),
     ("toolstack/src/machine", &[&WORLD, &SOCKETS]),
     ("toolstack/src/plan.rs", &[&WORLD, &SOCKETS]),
+    ("toolstack/src/hypervisor/xen/native/entries.rs", &[&WORLD, &SOCKETS]),
+    ("toolstack/src/hypervisor/xl/config.rs", &[&WORLD, &SOCKETS]),
     ("toolstack/src/xenstore/packet.rs", &[&WORLD, &SOCKETS]),
     ("toolstack/src/xenstore/path.rs", &[&WORLD, &SOCKETS]),
     ("toolstack/src/xenstore/permission.rs", &[&WORLD, &SOCKETS]),
