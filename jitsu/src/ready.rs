@@ -10,7 +10,7 @@ use std::time::Duration;
 use jitsu_proto::{ErrorCode, Name, Ready, Request, RpcError};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::Client;
 
@@ -21,10 +21,16 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// even refuse, and the kernel would ask again only after a second.
 const SILENCE_MAX: Duration = Duration::from_millis(30);
 
+/// What part of all the waiting so far an attempt may stay without an answer, if that is more. A
+/// guest on a busy host may take long to answer: who hangs up sooner never hears it.
+const SILENCE_PART: u32 = 16;
+
 /// Dials `to` until it accepts. Drop it to give up.
 pub async fn dial(to: SocketAddr) -> TcpStream {
+    let began = Instant::now();
     loop {
-        if let Ok(stream) = try_dial(to).await {
+        let silence = (began.elapsed() / SILENCE_PART).max(SILENCE_MAX);
+        if let Ok(Ok(stream)) = timeout(silence, TcpStream::connect(to)).await {
             return stream;
         }
         sleep(PAUSE).await;
