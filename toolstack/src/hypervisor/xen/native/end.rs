@@ -171,9 +171,10 @@ impl Shared {
         }
     }
 
-    /// Keeps the names of domains that others made: looked up once for each.
+    /// Keeps the names of domains that others made: looked up once for each. Those that are dying
+    /// have none any more, and when they are gone nobody tells.
     fn learn_others(&self, infos: &[Info]) -> Result<(), ClientError> {
-        let is_other = |info: &&Info| Tag::of(info.uuid).is_none();
+        let is_other = |info: &&Info| Tag::of(info.uuid).is_none() && !info.is_dying();
         let domids: HashSet<u32> = infos.iter().filter(is_other).map(|info| info.domid).collect();
         let unknown: Vec<u32> = {
             let mut table = self.table();
