@@ -22,10 +22,12 @@ SERVE, READER, STRANGER = 65532, 65531, 65530
 GROUP = 65534
 
 DNS_PORT = 5300
-# How long something may take that should take no time at all, on a machine with other work.
-SOON_S = 10.0
+# How long something may take that should take no time at all, on a machine with other work. One
+# that is emulated needs more.
+SOON_S = float(os.environ.get("JITSU_E2E_SOON_S", 10.0))
 
 TOOLSTACK = """
+{settings}
 socket = "{dir}/toolstack.sock"
 {group}
 state_dir = "{state}"
@@ -38,6 +40,7 @@ summon = ["{serve}"]
 backoff_min = "100ms"
 backoff_max = "400ms"
 record_retry = "100ms"
+{limits}
 """
 
 JITSU = """
@@ -125,8 +128,11 @@ class Lab:
     """One toolstack and one `jitsu serve`."""
 
     count = 0
+    # When a guest counts as ready.
+    ready = "{ port = 8080 }"
 
-    def __init__(self, bin_dir, state_dir=None):
+    def __init__(self, bin_dir, state_dir=None, settings="", limits=""):
+        """`settings` and `limits` are more keys of the toolstack's configuration."""
         Lab.count += 1
         self.bin_dir = bin_dir
         self.dir = tempfile.mkdtemp(prefix="jitsu-e2e-")
@@ -141,6 +147,7 @@ class Lab:
             dir=self.dir, state=state_dir, front=self.front, dns_port=DNS_PORT,
             domains=f"127.{150 + run}.{Lab.count}.0/24", reader=READER, serve=SERVE,
             group=f'socket_group = "{GROUP_NAME}"' if IS_ROOT else "",
+            settings=settings, limits=limits,
         )
         self.write("toolstack.toml", TOOLSTACK.format(**words))
         self.write("jitsu.toml", JITSU.format(**words))
@@ -198,7 +205,8 @@ class Lab:
     def ask(self, *words, user=None, check=True):
         argv = [os.path.join(self.bin_dir, "jitsu"), "--socket", self.socket, "--json", *words]
         done = subprocess.run(as_user(user, argv), capture_output=True, text=True, timeout=60)
-        ensure(not check or done.returncode == 0, f"jitsu {' '.join(words)}: {done.stderr}")
+        how = f"jitsu {' '.join(words)}: exit code {done.returncode}: {done.stderr}"
+        ensure(not check or done.returncode == 0, how)
         return done
 
     def json(self, *words, **how):
@@ -231,10 +239,10 @@ class Lab:
         asked = [f for f in commits if (f.get("method"), f.get("phase")) == ("want", "asked")]
         return len([f for f in asked if json.loads(f["arguments"])["wanted"] == "running"])
 
-    def add(self, name, guest, settings=""):
+    def add(self, name, guest, settings="", port=8080):
         """Declares a service and its domain. Gives the address of its front."""
         front = (self.front, 8000 + len(self.fronts))
-        listen = f'listen = [{{ on = "{front[0]}:{front[1]}", to = 8080 }}]'
+        listen = f'listen = [{{ on = "{front[0]}:{front[1]}", to = {port} }}]'
         self.declare(name, guest, f'names = ["{name}.e2e.test"]\n{listen}\n{settings}')
         self.fronts.append(front)
         until(f"there is a listener for {name}", lambda: is_listening(front))
@@ -249,8 +257,7 @@ class Lab:
         until(f"the names of {name} are known", known)
 
     def declare(self, name, guest, spec):
-        ready = "ready = { port = 8080 }"
-        text = f"[domain.{name}]\n{guest}\n[service.{name}]\n{ready}\n{spec}\n"
+        text = f"[domain.{name}]\n{guest}\n[service.{name}]\nready = {self.ready}\n{spec}\n"
         self.ask("service", "add", "--file", self.write(f"{name}.toml", text))
 
     # Clients.
