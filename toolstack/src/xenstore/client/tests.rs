@@ -246,7 +246,7 @@ fn a_transaction_is_given_up_after_a_number_of_tries() {
     });
     let client = Client::connect_to(daemon.place).expect("it is there");
     let error: ClientError = client.transaction(|_| Ok(())).expect_err("never");
-    let words = "a transaction of the XenStore was tried 100 times: others always came between";
+    let words = "a transaction of the XenStore was tried 300 times: others always came between";
     assert_eq!(error.to_string(), words);
 }
 
