@@ -299,3 +299,18 @@ pub trait Hypervisor: Send + Sync {
     /// written there it can read. The stream ends when the domain does.
     fn console(&self, dom: &Handle) -> Result<OwnedFd, HypervisorError>;
 }
+
+/// A text of a spec with the domain's name and address filled in.
+fn fill(text: &str, name: &Name, address: &str) -> String {
+    text.replace("{address}", address).replace("{name}", name.as_str())
+}
+
+/// Removes the file of a saved domain. Nothing there is no error.
+fn discard_file(file: &Path) -> Result<(), HypervisorError> {
+    match std::fs::remove_file(file) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            Err(HypervisorError::io("removing a saved domain", cause))
+        }
+        _ => Ok(()),
+    }
+}

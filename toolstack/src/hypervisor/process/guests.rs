@@ -13,7 +13,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::kill::MARK;
 use crate::guest;
-use crate::hypervisor::HypervisorError;
+use crate::hypervisor::{HypervisorError, fill};
 
 /// Where programs are looked for when the guest's environment does not say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -38,10 +38,9 @@ pub(super) fn prepare(
     let (program, argv) = match &spec.guest {
         Guest::Command { argv, env: more } => {
             env.extend(more.clone());
-            let fill = |argument: &String| {
-                argument.replace("{address}", &address.to_string()).replace("{name}", name.as_str())
-            };
-            let argv: Vec<String> = argv.iter().map(fill).collect();
+            let address = address.to_string();
+            let argv: Vec<String> =
+                argv.iter().map(|argument| fill(argument, name, &address)).collect();
             let wanted = argv.first().map_or("", String::as_str);
             (find(wanted, &env["PATH"])?, argv)
         }

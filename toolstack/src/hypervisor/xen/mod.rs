@@ -1,7 +1,7 @@
 //! What every way to drive Xen has in common.
 //!
-//! Owns how domains of ours are told from others, what goes into a guest's command line, and
-//! hardware addresses that nobody chose. It must not know whether `xl` or a library does the work;
+//! Owns how domains of ours are told from others, what goes into a guest's command line, hardware
+//! addresses that nobody chose, and where consoles are found. It must not know whether `xl` or a library does the work;
 //! `native` is the library.
 
 pub mod console;
@@ -11,16 +11,44 @@ mod hear;
 pub mod native;
 mod tag;
 
+use std::path::PathBuf;
+
 use jitsu_proto::{DomainSpec, Mac, Name};
+
+use super::{HypervisorError, fill};
+use crate::xenstore::Client;
+use console::Consoles;
 
 pub use flavour::Flavour;
 pub use hear::{Hearing, hear};
-pub use tag::{BUILT, Tag};
+pub use tag::{ADDRESS, BUILT, Tag};
+
+/// Connects to the XenStore, for the backend of this name.
+pub fn connect(hypervisor: &'static str) -> Result<Client, HypervisorError> {
+    Client::connect()
+        .map_err(|error| HypervisorError::NotThere { hypervisor, cause: error.to_string() })
+}
+
+/// Collects consoles in `dir`, each of at most `bytes_max` twice. `terminals` is asked where
+/// `xenconsoled` has put them.
+pub fn consoles(
+    terminals: Client,
+    dir: PathBuf,
+    bytes_max: u64,
+) -> Result<Consoles, HypervisorError> {
+    let find = move |domid| {
+        let path = terminals.read(&format!("/local/domain/{domid}/console/tty")).ok()?;
+        let path = String::from_utf8(path).ok().filter(|path| !path.is_empty())?;
+        Some(PathBuf::from(path))
+    };
+    Consoles::start(dir, bytes_max, Box::new(find))
+        .map_err(|cause| HypervisorError::io("keeping consoles", cause))
+}
 
 /// The kernel's command line, with the domain's name and address filled in.
 pub fn cmdline(cmdline: &str, name: &Name, spec: &DomainSpec) -> String {
     let address = spec.guest_address().map(|address| address.to_string());
-    cmdline.replace("{address}", &address.unwrap_or_default()).replace("{name}", name.as_str())
+    fill(cmdline, name, &address.unwrap_or_default())
 }
 
 /// The hardware address of a domain's n-th interface: the one that was chosen, or one that follows

@@ -12,6 +12,9 @@ use std::io::{self, Read};
 /// ours without it was left half-made.
 pub const BUILT: &str = "jitsu-built";
 
+/// The key below `/vm/<uuid>` with the address of the domain's guest.
+pub const ADDRESS: &str = "jitsu-address";
+
 /// Every UUID of ours begins with it.
 const MARK: [u8; 6] = *b"jitsu\0";
 

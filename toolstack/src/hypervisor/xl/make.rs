@@ -14,8 +14,8 @@ use jitsu_proto::{DomainSpec, Guest, Name};
 use super::cause::{Cause, Failure};
 use super::config::{self, Kernel};
 use super::table::Row;
-use super::{ADDRESS, BUILT, HYPERVISOR, NEW, Ours, STARTED, Shared, failed};
-use crate::hypervisor::xen::Tag;
+use super::{BUILT, HYPERVISOR, NEW, Ours, STARTED, Shared, failed};
+use crate::hypervisor::xen::{ADDRESS, Tag};
 use crate::hypervisor::{Handle, HypervisorError};
 use crate::xenstore::ClientError;
 

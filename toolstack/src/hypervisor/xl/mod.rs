@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 use jitsu_proto::{DomainSpec, Name};
 
 use super::xen::console::Consoles;
-use super::xen::{BUILT, Hearing, Tag};
-use super::{DomainInfo, Existing, Handle, Hypervisor, HypervisorError, OnEnd};
+use super::xen::{self, ADDRESS, BUILT, Hearing, Tag};
+use super::{DomainInfo, Existing, Handle, Hypervisor, HypervisorError, OnEnd, discard_file};
 use crate::xenstore::{Client, ClientError};
 use cause::{Cause, Failure};
 use table::{Condition, Row};
@@ -38,8 +38,6 @@ const HYPERVISOR: &str = "xl";
 const NEW: &str = "built";
 /// What it holds of one that has.
 const STARTED: &str = "started";
-/// The key below a domain's UUID with the address of its guest.
-const ADDRESS: &str = "jitsu-address";
 
 /// How long an `xl` that an earlier daemon started may go on: on a machine that is busy, one that
 /// loads a large image or saves a large domain takes minutes.
@@ -91,20 +89,10 @@ impl Xl {
     /// Finds `xl` and the XenStore, waits for what an earlier daemon still has under way, and
     /// removes what it left half-made.
     pub fn open(settings: Settings) -> Result<Xl, HypervisorError> {
-        let not_there = |error: ClientError| HypervisorError::NotThere {
-            hypervisor: HYPERVISOR,
-            cause: error.to_string(),
-        };
-        let store = Client::connect().map_err(not_there)?;
-        let terminals = Client::connect().map_err(not_there)?;
-        let find = move |domid| {
-            let path = terminals.read(&format!("/local/domain/{domid}/console/tty")).ok()?;
-            let path = String::from_utf8(path).ok().filter(|path| !path.is_empty())?;
-            Some(PathBuf::from(path))
-        };
+        let store = xen::connect(HYPERVISOR)?;
         let consoles_dir = settings.runtime_dir.join("consoles");
-        let consoles = Consoles::start(consoles_dir, settings.console_bytes_max, Box::new(find))
-            .map_err(|cause| HypervisorError::io("keeping consoles", cause))?;
+        let terminals = xen::connect(HYPERVISOR)?;
+        let consoles = xen::consoles(terminals, consoles_dir, settings.console_bytes_max)?;
         let shared = Arc::new(Shared {
             xl: command::Xl::new(&settings.program, &settings.runtime_dir),
             store,
@@ -302,12 +290,7 @@ impl Hypervisor for Xl {
     }
 
     fn discard(&self, _name: &Name, from: &Path) -> Result<(), HypervisorError> {
-        match std::fs::remove_file(from) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                Err(HypervisorError::io("removing a saved domain", cause))
-            }
-            _ => Ok(()),
-        }
+        discard_file(from)
     }
 
     fn shutdown(&self, dom: &Handle) -> Result<(), HypervisorError> {

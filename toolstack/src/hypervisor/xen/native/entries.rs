@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use jitsu_proto::{DomainSpec, Mac, Name};
 
-use super::super::{BUILT, Tag, mac};
+use super::super::{ADDRESS, BUILT, Tag, mac};
 use super::disk::Attached;
 use super::sys::Rings;
 
@@ -23,9 +23,6 @@ pub(super) const NEW: &str = "new";
 
 /// What the mark of a whole domain holds for a domain that was made from a file.
 pub(super) const RESUMED: &str = "resumed";
-
-/// The key below a domain's UUID with the address of its guest.
-pub(super) const ADDRESS: &str = "jitsu-address";
 
 /// The key in a backend of ours that tells whose it is, since it outlives its domain; what it
 /// holds for an interface that a script plugs is [`BY_SCRIPT`].
@@ -160,7 +157,7 @@ pub(super) fn named(domid: u32, tag: Tag, name: &Name, spec: &DomainSpec) -> Vec
 }
 
 /// The path of a hotplug script.
-fn script_path(script: &str) -> String {
+pub(super) fn script_path(script: &str) -> String {
     if script.starts_with('/') { script.to_owned() } else { format!("{SCRIPTS}/{script}") }
 }
 

@@ -31,8 +31,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use jitsu_proto::{DomainSpec, Name};
 
 use super::console::Consoles;
-use super::{BUILT, Flavour, Hearing, Tag};
-use crate::hypervisor::{DomainInfo, Existing, Handle, Hypervisor, HypervisorError, OnEnd};
+use super::{ADDRESS, BUILT, Flavour, Hearing, Tag};
+use crate::hypervisor::{
+    DomainInfo, Existing, Handle, Hypervisor, HypervisorError, OnEnd, discard_file,
+};
 use crate::xenstore::{Client, ClientError, Permission};
 use entries::Step;
 use image::Images;
@@ -117,20 +119,10 @@ impl Xen {
     /// left half-made.
     pub fn open(settings: Settings) -> Result<Xen, HypervisorError> {
         let xen = open_hypercalls()?;
-        let not_there = |error: ClientError| HypervisorError::NotThere {
-            hypervisor: HYPERVISOR,
-            cause: error.to_string(),
-        };
-        let store = Client::connect().map_err(not_there)?;
-        let terminals = Client::connect().map_err(not_there)?;
-        let find = move |domid| {
-            let path = terminals.read(&format!("{}/console/tty", entries::home(domid))).ok()?;
-            let path = String::from_utf8(path).ok().filter(|path| !path.is_empty())?;
-            Some(PathBuf::from(path))
-        };
-        let consoles =
-            Consoles::start(settings.consoles_dir, settings.console_bytes_max, Box::new(find))
-                .map_err(|cause| HypervisorError::io("keeping consoles", cause))?;
+        let store = super::connect(HYPERVISOR)?;
+        let terminals = super::connect(HYPERVISOR)?;
+        let (dir, bytes_max) = (settings.consoles_dir, settings.console_bytes_max);
+        let consoles = super::consoles(terminals, dir, bytes_max)?;
         let shared = Arc::new(Shared {
             xen,
             store,
@@ -273,12 +265,7 @@ impl Hypervisor for Xen {
     }
 
     fn discard(&self, _name: &Name, from: &Path) -> Result<(), HypervisorError> {
-        match std::fs::remove_file(from) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                Err(HypervisorError::io("removing a saved domain", cause))
-            }
-            _ => Ok(()),
-        }
+        discard_file(from)
     }
 
     fn shutdown(&self, dom: &Handle) -> Result<(), HypervisorError> {
@@ -304,7 +291,7 @@ impl Hypervisor for Xen {
             let Some(built) = self.shared.whole(info.domid, tag)? else { continue };
             let name = self.shared.read(&format!("{vm}/name"))?.unwrap_or_default();
             let Ok(name) = Name::new(&name) else { continue };
-            let address = self.shared.read(&format!("{vm}/{}", entries::ADDRESS))?;
+            let address = self.shared.read(&format!("{vm}/{ADDRESS}"))?;
             let address: Option<IpAddr> = address.and_then(|address| address.parse().ok());
             let handle = Handle { name: name.clone(), id: info.domid, address };
             let state = match (info.is_paused(), info.cpu_ns) {
