@@ -3,7 +3,6 @@
 //! Owns the thread that waits for the XenStore to say so, over restarts of its daemon. It must not
 //! know which domains there are: whoever is told looks.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -26,7 +25,7 @@ pub fn hear(look: impl FnMut() -> bool + Send + 'static) -> Hearing {
     let (stop, stopped) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("BUG: there is no epoll");
-    let ear = Ear { runtime, stopped: RefCell::new(stopped) };
+    let mut ear = Ear { runtime, stopped };
     let thread = std::thread::Builder::new().name("domains".to_owned());
     thread.spawn(move || ear.run(look)).expect("BUG: there is no thread to be had at the start");
     Hearing { _stop: stop }
@@ -34,14 +33,14 @@ pub fn hear(look: impl FnMut() -> bool + Send + 'static) -> Hearing {
 
 struct Ear {
     runtime: Runtime,
-    stopped: RefCell<oneshot::Receiver<()>>,
+    stopped: oneshot::Receiver<()>,
 }
 
 /// What is being waited for will not come: nobody wants to know any more.
 struct Stopped;
 
 impl Ear {
-    fn run(&self, mut look: impl FnMut() -> bool) {
+    fn run(&mut self, mut look: impl FnMut() -> bool) {
         while let Ok(error) = self.until_lost(&mut look) {
             tracing::error!(%error, "domains that come and go are not heard; trying again");
             if self.wait(tokio::time::sleep(RECONNECT)).is_err() {
@@ -51,7 +50,7 @@ impl Ear {
     }
 
     /// Looks after every change until the XenStore is lost.
-    fn until_lost(&self, look: &mut impl FnMut() -> bool) -> Result<WatchError, Stopped> {
+    fn until_lost(&mut self, look: &mut impl FnMut() -> bool) -> Result<WatchError, Stopped> {
         let begun = self.wait(async {
             let watches = Watches::connect().await?;
             Ok((watches.changes(INTRODUCED).await?, watches.changes(RELEASED).await?))
@@ -79,12 +78,12 @@ impl Ear {
     }
 
     /// Waits for `work`.
-    fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T, Stopped> {
-        let mut stopped = self.stopped.borrow_mut();
+    fn wait<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stopped> {
+        let stopped = &mut self.stopped;
         self.runtime.block_on(async {
             tokio::select! {
                 done = work => Ok(done),
-                _ = &mut *stopped => Err(Stopped),
+                _ = stopped => Err(Stopped),
             }
         })
     }

@@ -13,11 +13,10 @@ use std::time::{Duration, Instant};
 use jitsu_proto::{DomainSpec, Guest, Mode, Name};
 
 use super::disk::{self, Held};
-use super::entries::{self, Interface};
+use super::entries::{self, Interface, Step, script_path};
 use super::image::{Blob, ImageError};
 use super::link::{self, Links};
 use super::saved::Header;
-use super::shells::Shell;
 use super::sys::{Rings, Shape};
 use super::{HYPERVISOR, Ours, Shared, Suspending, refused};
 use crate::hypervisor::xen::{Tag, cmdline};
@@ -51,14 +50,8 @@ pub(super) struct Begun {
     pub(super) domid: u32,
     pub(super) tag: Tag,
     shape: Shape,
-    /// It is a shell: it has memory, by frames, and interfaces.
-    frames: Option<Vec<u64>>,
-}
-
-impl Begun {
-    pub(super) fn shape(&self) -> Shape {
-        self.shape
-    }
+    /// The machine frame of each of its pages, for a shell: it has its memory, and its interfaces.
+    pub(super) frames: Option<Vec<u64>>,
 }
 
 impl Shared {
@@ -67,9 +60,7 @@ impl Shared {
         let parts = self.parts(name, spec)?;
         let _summon = self.shells.summon();
         let begun = match self.shells.take(mode, spec, &parts.interfaces) {
-            Some(Shell { domid, tag, shape, frames }) => {
-                Begun { domid, tag, shape, frames: Some(frames) }
-            }
+            Some(shell) => shell,
             None => self.begin(mode == Mode::Pvh, spec.memory_mib, spec.vcpus)?,
         };
         let build = |begun: &Begun| {
@@ -95,7 +86,7 @@ impl Shared {
         let _summon = self.shells.summon();
         let begun = self.begin(header.is_pvh, header.memory_mib, header.vcpus)?;
         let restore = |begun: &Begun| {
-            let restored = self.xen.restore(begun.domid, &begun.shape, &file);
+            let restored = self.xen.restore(begun.domid, &file);
             restored.map_err(|cause| wrong(cause.to_string()))
         };
         let handle = self.finish(name, spec, parts, &begun, restore, entries::RESUMED)?;
@@ -216,8 +207,6 @@ impl Shared {
         begun: &Begun,
     ) -> Result<(), HypervisorError> {
         let (domid, tag, shape) = (begun.domid, begun.tag, begun.shape);
-        let listening = |cause| HypervisorError::io("listening for interfaces", cause);
-        let links = Links::listen().map_err(listening)?;
         let mut steps = Vec::new();
         let is_shell = begun.frames.is_some();
         if !is_shell {
@@ -229,15 +218,30 @@ impl Shared {
         }
         steps.extend(parts.disks.iter().flat_map(|held| entries::vbd(domid, &held.disk)));
         steps.extend(entries::named(domid, tag, name, spec));
-        self.write(&steps)?;
-        if !is_shell {
-            self.plug(domid, &parts.interfaces, &links)?;
+        if is_shell {
+            self.write(&steps)?;
+        } else {
+            self.write_and_plug(domid, &steps, &parts.interfaces)?;
         }
         parts.disks.iter().try_for_each(|held| self.wait_for_disk(domid, held))
     }
 
+    /// Writes what is asked of the XenStore, and plugs in the interfaces that the kernel then makes.
+    pub(super) fn write_and_plug(
+        &self,
+        domid: u32,
+        steps: &[Step],
+        interfaces: &[Interface],
+    ) -> Result<(), HypervisorError> {
+        // Before they are asked for: then none comes unheard.
+        let links = Links::listen()
+            .map_err(|cause| HypervisorError::io("listening for interfaces", cause))?;
+        self.write(steps)?;
+        self.plug(domid, interfaces, &links)
+    }
+
     /// Plugs each interface into its bridge, once the kernel has made it.
-    pub(super) fn plug(
+    fn plug(
         &self,
         domid: u32,
         interfaces: &[Interface],
@@ -256,9 +260,9 @@ impl Shared {
                 let cause = said.map_or(cause, io::Error::other);
                 return Err(HypervisorError::Device { device: device(), cause });
             }
-            match self.script(domid, nth)? {
+            match &interface.script {
                 // It tells the kernel itself.
-                Some(script) => link::run_script(&script, "online", domid, nth)
+                Some(script) => link::run_script(&script_path(script), "online", domid, nth)
                     .map_err(|cause| HypervisorError::Device { device: device(), cause })?,
                 None => {
                     let (path, value) = entries::plugged(domid, nth);
@@ -274,13 +278,15 @@ impl Shared {
         let until = Instant::now() + DEVICE_MAX;
         let backend = entries::vbd_backend(domid, held.disk.number);
         loop {
-            let state = self.read(&format!("{backend}/state"))?.unwrap_or_default();
-            let cause = match (state.as_str(), self.trouble(&backend)?) {
-                // XenbusStateInitWait and on (xen/include/public/io/xenbus.h).
-                ("2" | "3" | "4", _) => return Ok(()),
-                (_, Some(said)) => io::Error::other(said),
-                _ if Instant::now() >= until => io::ErrorKind::TimedOut.into(),
-                _ => {
+            let state = self.read(&format!("{backend}/state"))?;
+            // XenbusStateInitWait and on (xen/include/public/io/xenbus.h).
+            if matches!(state.as_deref(), Some("2" | "3" | "4")) {
+                return Ok(());
+            }
+            let cause = match self.trouble(&backend)? {
+                Some(said) => io::Error::other(said),
+                None if Instant::now() >= until => io::ErrorKind::TimedOut.into(),
+                None => {
                     std::thread::sleep(LOOK);
                     continue;
                 }

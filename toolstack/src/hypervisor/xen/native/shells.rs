@@ -11,26 +11,16 @@ use std::time::{Duration, Instant};
 use jitsu_proto::{DomainSpec, Mac, Mode};
 
 use super::entries::{self, Interface};
-use super::link::Links;
-use super::sys::Shape;
+use super::make::Begun;
 use super::{Shared, refused};
 use crate::hypervisor::HypervisorError;
-use crate::hypervisor::xen::{Flavour, Tag};
+use crate::hypervisor::xen::Flavour;
 
 /// How long after the last summon shells are made: what was summoned boots meanwhile.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// How long after a shell could not be made the next is tried.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// A domain of no name that is ready to be loaded.
-pub(super) struct Shell {
-    pub(super) domid: u32,
-    pub(super) tag: Tag,
-    pub(super) shape: Shape,
-    /// The machine frame of each of its pages.
-    pub(super) frames: Vec<u64>,
-}
 
 pub(super) struct Shells {
     flavours: Vec<Flavour>,
@@ -41,7 +31,7 @@ pub(super) struct Shells {
 #[derive(Default)]
 struct Pool {
     /// Which flavour each is, by its place in the list.
-    ready: Vec<(usize, Shell)>,
+    ready: Vec<(usize, Begun)>,
     /// How many domains are being made for somebody.
     summons: usize,
     /// When the last of them was made.
@@ -88,7 +78,7 @@ impl Shells {
         mode: Mode,
         spec: &DomainSpec,
         interfaces: &[Interface],
-    ) -> Option<Shell> {
+    ) -> Option<Begun> {
         if mode != Mode::Pv {
             return None;
         }
@@ -106,7 +96,7 @@ impl Shells {
     }
 
     /// Ends the pool, and gives out what is left in it.
-    pub(super) fn close(&self) -> Vec<Shell> {
+    pub(super) fn close(&self) -> Vec<Begun> {
         let mut pool = self.pool();
         pool.is_closed = true;
         self.changed.notify_all();
@@ -134,7 +124,7 @@ impl Shells {
     }
 
     /// Puts one in. It comes back where the pool is closed.
-    fn put(&self, kind: usize, shell: Shell) -> Option<Shell> {
+    fn put(&self, kind: usize, shell: Begun) -> Option<Begun> {
         let mut pool = self.pool();
         if pool.is_closed {
             return Some(shell);
@@ -181,40 +171,34 @@ pub(super) fn refill(shared: &Arc<Shared>) {
 }
 
 impl Shared {
-    fn make_shell(&self, flavour: &Flavour) -> Result<Shell, HypervisorError> {
-        let begun = self.begin(false, flavour.memory_mib, flavour.vcpus)?;
-        let (domid, tag) = (begun.domid, begun.tag);
-        let made = self.furnish_shell(domid, tag, flavour);
-        match made {
-            Ok(frames) => Ok(Shell { domid, tag, shape: begun.shape(), frames }),
+    fn make_shell(&self, flavour: &Flavour) -> Result<Begun, HypervisorError> {
+        let mut shell = self.begin(false, flavour.memory_mib, flavour.vcpus)?;
+        match self.furnish_shell(&shell, flavour) {
+            Ok(frames) => {
+                shell.frames = Some(frames);
+                Ok(shell)
+            }
             Err(error) => {
-                self.remove(domid, tag);
+                self.remove(shell.domid, shell.tag);
                 Err(error)
             }
         }
     }
 
-    fn furnish_shell(
-        &self,
-        domid: u32,
-        tag: Tag,
-        flavour: &Flavour,
-    ) -> Result<Vec<u64>, HypervisorError> {
+    fn furnish_shell(&self, shell: &Begun, flavour: &Flavour) -> Result<Vec<u64>, HypervisorError> {
         // Its own address comes when it is taken; until then no guest looks.
         let mac = Mac::new([0x00, 0x16, 0x3e, 0, 0, 0]).expect("BUG: it is that of one interface");
         let interface =
             |bridge: &String| Interface { mac, bridge: bridge.clone(), ip: None, script: None };
         let interfaces: Vec<Interface> = flavour.bridges.iter().map(interface).collect();
-        let listening = |cause| HypervisorError::io("listening for interfaces", cause);
-        let links = Links::listen().map_err(listening)?;
+        let Begun { domid, tag, .. } = *shell;
         let mut steps = entries::domain(domid, tag, flavour.memory_mib, flavour.vcpus);
         for (nth, interface) in interfaces.iter().enumerate() {
             steps.extend(entries::vif(domid, nth, interface));
         }
-        self.write(&steps)?;
         let frames = self.xen.populate(domid, flavour.memory_mib);
         let frames = frames.map_err(refused("giving a domain its memory"))?;
-        self.plug(domid, &interfaces, &links)?;
+        self.write_and_plug(domid, &steps, &interfaces)?;
         Ok(frames)
     }
 }

@@ -380,11 +380,9 @@ static int is_complete(unsigned int missing, void *data)
 }
 
 /* Makes a domain that was created and nothing else what `fd` says. */
-int jitsu_xen_restore(struct xen *xen, uint32_t domid, const struct shape *shape, int fd,
-                      struct rings *rings)
+int jitsu_xen_restore(struct xen *xen, uint32_t domid, int fd, struct rings *rings)
 {
     begin();
-    (void)shape;
     struct restore_callbacks callbacks;
     memset(&callbacks, 0, sizeof callbacks);
     callbacks.static_data_done = is_complete;

@@ -66,7 +66,6 @@ int jitsu_xen_pause(struct xen *xen, uint32_t domid);
 int jitsu_xen_destroy(struct xen *xen, uint32_t domid);
 int jitsu_xen_resume(struct xen *xen, uint32_t domid);
 int jitsu_xen_save(struct xen *xen, uint32_t domid, int fd, int (*suspend)(void *), void *data);
-int jitsu_xen_restore(struct xen *xen, uint32_t domid, const struct shape *shape, int fd,
-                      struct rings *rings);
+int jitsu_xen_restore(struct xen *xen, uint32_t domid, int fd, struct rings *rings);
 
 #endif

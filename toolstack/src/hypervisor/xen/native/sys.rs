@@ -123,13 +123,7 @@ unsafe extern "C" {
         suspend: extern "C" fn(*mut c_void) -> c_int,
         data: *mut c_void,
     ) -> c_int;
-    fn jitsu_xen_restore(
-        xen: *mut Opaque,
-        domid: u32,
-        shape: *const Shape,
-        fd: c_int,
-        rings: *mut Rings,
-    ) -> c_int;
+    fn jitsu_xen_restore(xen: *mut Opaque, domid: u32, fd: c_int, rings: *mut Rings) -> c_int;
 }
 
 /// Why the hypervisor, or the library before it, refused.
@@ -339,17 +333,11 @@ impl Hypercalls {
     }
 
     /// Makes the empty domain `domid` what `from` says.
-    pub(super) fn restore(
-        &self,
-        domid: u32,
-        shape: &Shape,
-        from: impl AsFd,
-    ) -> Result<Rings, Refused> {
+    pub(super) fn restore(&self, domid: u32, from: impl AsFd) -> Result<Rings, Refused> {
         let mut rings = Rings::default();
         let from = from.as_fd().as_raw_fd();
         // SAFETY: all live for the call.
-        let returned =
-            unsafe { jitsu_xen_restore(self.xen.as_ptr(), domid, shape, from, &raw mut rings) };
+        let returned = unsafe { jitsu_xen_restore(self.xen.as_ptr(), domid, from, &raw mut rings) };
         checked(returned)?;
         Ok(rings)
     }
