@@ -16,7 +16,6 @@ use crate::config::{Backend, Config};
 use crate::hypervisor::{self, Handle, Hypervisor, HypervisorError};
 
 /// How long a shell is waited for.
-#[cfg(feature = "xen")]
 const SHELL_MAX: Duration = Duration::from_secs(60);
 
 /// What is measured.
@@ -85,9 +84,11 @@ enum Open {
         config: PathBuf,
         name: &'static str,
     },
-    Backend(Arc<dyn Hypervisor>),
-    #[cfg(feature = "xen")]
-    Shell(hypervisor::xen::native::Xen),
+    Backend {
+        backend: Arc<dyn Hypervisor>,
+        /// Whether what is made in advance is there.
+        is_ready: Box<dyn Fn() -> bool>,
+    },
 }
 
 /// Medians.
@@ -126,7 +127,8 @@ impl Way {
             Way::Command => xl_config(spec, &config.bridge),
             Way::Backend(backend) => {
                 let config = Config { hypervisor: backend, shells: Vec::new(), ..config.clone() };
-                Ok(Open::Backend(hypervisor::open(&config).map_err(failed)?))
+                let backend = hypervisor::open(&config).map_err(failed)?;
+                Ok(Open::Backend { backend, is_ready: Box::new(|| true) })
             }
             #[cfg(feature = "xen")]
             Way::Shell => {
@@ -138,9 +140,10 @@ impl Way {
                     bridges,
                 };
                 let config = Config { shells: vec![shell], ..config.clone() };
-                let xen = hypervisor::open_xen(&config).map_err(failed)?;
+                let xen = Arc::new(hypervisor::open_xen(&config).map_err(failed)?);
                 xen.watch(Box::new(|_| {}));
-                Ok(Open::Shell(xen))
+                let backend = xen.clone();
+                Ok(Open::Backend { backend, is_ready: Box::new(move || xen.shells_ready() > 0) })
             }
             #[cfg(not(feature = "xen"))]
             Way::Shell => unreachable!("BUG: a build without shells measures them"),
@@ -181,40 +184,39 @@ fn xl(what: &'static str, arguments: &[&std::ffi::OsStr]) -> Result<(), BenchErr
 impl Open {
     /// Waits for what is made in advance.
     fn get_ready(&self) -> Result<(), BenchError> {
-        #[cfg(feature = "xen")]
-        if let Open::Shell(xen) = self {
-            let until = Instant::now() + SHELL_MAX;
-            while xen.shells_ready() == 0 {
-                if Instant::now() >= until {
-                    return Err(BenchError::NoShell);
-                }
-                std::thread::sleep(Duration::from_millis(10));
+        let Open::Backend { is_ready, .. } = self else { return Ok(()) };
+        let until = Instant::now() + SHELL_MAX;
+        while !is_ready() {
+            if Instant::now() >= until {
+                return Err(BenchError::NoShell);
             }
+            std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
     }
 
     fn create(&self, name: &Name, spec: &DomainSpec) -> Result<Option<Handle>, BenchError> {
-        let made = match self {
+        match self {
             Open::Command { config, .. } => {
-                return xl("create", &["-p".as_ref(), config.as_os_str()]).map(|()| None);
+                xl("create", &["-p".as_ref(), config.as_os_str()]).map(|()| None)
             }
-            Open::Backend(backend) => backend.create(name, spec),
-            #[cfg(feature = "xen")]
-            Open::Shell(xen) => xen.create(name, spec),
-        };
-        made.map(Some).map_err(|cause| BenchError::Hypervisor { way: "create", cause })
+            Open::Backend { backend, .. } => backend
+                .create(name, spec)
+                .map(Some)
+                .map_err(|cause| BenchError::Hypervisor { way: "create", cause }),
+        }
     }
 
     fn destroy(&self, handle: Option<&Handle>) -> Result<(), BenchError> {
-        let gone = match (self, handle) {
-            (Open::Command { name, .. }, _) => return xl("destroy", &[name.as_ref()]),
-            (Open::Backend(backend), Some(handle)) => backend.destroy(handle),
-            #[cfg(feature = "xen")]
-            (Open::Shell(xen), Some(handle)) => xen.destroy(handle),
-            (_, None) => unreachable!("BUG: a backend makes a domain with a handle"),
-        };
-        gone.map_err(|cause| BenchError::Hypervisor { way: "destroy", cause })
+        match (self, handle) {
+            (Open::Command { name, .. }, _) => xl("destroy", &[name.as_ref()]),
+            (Open::Backend { backend, .. }, Some(handle)) => backend
+                .destroy(handle)
+                .map_err(|cause| BenchError::Hypervisor { way: "destroy", cause }),
+            (Open::Backend { .. }, None) => {
+                unreachable!("BUG: a backend makes a domain with a handle")
+            }
+        }
     }
 
     fn measure(&self, plan: &Plan) -> Result<Times, BenchError> {

@@ -5,6 +5,8 @@
 
 use jitsu_proto::{Disk, DomainSpec, Guest, Key, Vif};
 
+use crate::xenstore;
+
 /// More is surely a mistake: 1 TiB.
 const MEMORY_MIB_MAX: u32 = 1 << 20;
 const VCPUS_MAX: u32 = 512;
@@ -182,10 +184,9 @@ fn key(key: &Key) -> Result<(), SpecError> {
     )
 }
 
-/// Whether `path` is a relative path of the XenStore (docs/misc/xenstore.txt).
+/// Whether `path` names a node below a domain's directory.
 fn is_key(path: &str) -> bool {
-    let is_right = |c: char| c.is_ascii_alphanumeric() || "-_@".contains(c);
-    path.len() <= 256 && path.split('/').all(|step| !step.is_empty() && step.chars().all(is_right))
+    (1..=256).contains(&path.len()) && xenstore::Path::new(&format!("/{path}")).is_ok()
 }
 
 fn amount(field: &'static str, value: u32, max: u32) -> Result<(), SpecError> {
