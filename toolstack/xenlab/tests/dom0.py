@@ -140,7 +140,9 @@ def xl_create(name, address):
             f'extra = "ip={address}/24"\nvif = ["bridge={BRIDGE}"]\n'
         )
         config.flush()
-        output("xl", "create", "-q", config.name)
+        # -e: the xl that would stay behind it aborts now and then in this emulation ("corrupted
+        # double-linked list"), and then the first one says that it failed.
+        output("xl", "create", "-e", "-q", config.name)
     return next(number for found, number in domains() if found == name)
 
 
