@@ -40,6 +40,7 @@ impl Shared {
     pub(super) fn create(&self, name: &Name, spec: &DomainSpec) -> Result<Handle, HypervisorError> {
         self.is_free(name)?;
         let config = self.config(name, spec)?;
+        let _turn = self.turns.take();
         let tag = Tag::new().map_err(|cause| HypervisorError::io("choosing a UUID", cause))?;
         let [called, uuid] = config::identity(name, &tag.to_string());
         // -e: it does not stay to do something at the domain's end. -p: paused. -q: no progress.
@@ -62,6 +63,7 @@ impl Shared {
         File::open(from).map_err(|error| unusable(error.to_string()))?;
         let arguments: [&OsStr; 4] =
             ["restore".as_ref(), "-e".as_ref(), "-p".as_ref(), from.as_ref()];
+        let _turn = self.turns.take();
         let made = self.xl(&arguments).map_err(|failure| match failure.cause {
             Cause::NameTaken => HypervisorError::NameTaken(name.clone()),
             Cause::NoMemory => HypervisorError::NoMemory { wanted_mib: spec.memory_mib },

@@ -13,6 +13,7 @@ mod config;
 mod end;
 mod make;
 mod table;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -31,6 +32,7 @@ use super::{DomainInfo, Existing, Handle, Hypervisor, HypervisorError, OnEnd, di
 use crate::xenstore::{Client, ClientError};
 use cause::{Cause, Failure};
 use table::{Condition, Row};
+use turns::Turns;
 
 const HYPERVISOR: &str = "xl";
 
@@ -67,6 +69,7 @@ struct Shared {
     xl: command::Xl,
     store: Client,
     consoles: Consoles,
+    turns: Turns,
     bridge: String,
     configs_dir: PathBuf,
     /// Our domains that are whole.
@@ -97,6 +100,7 @@ impl Xl {
             xl: command::Xl::new(&settings.program, &settings.runtime_dir),
             store,
             consoles,
+            turns: Turns::new(),
             bridge: settings.bridge,
             configs_dir: settings.runtime_dir.join("xl"),
             table: Mutex::default(),
