@@ -22,9 +22,12 @@ SERVE, READER, STRANGER = 65532, 65531, 65530
 GROUP = 65534
 
 DNS_PORT = 5300
-# How long something may take that should take no time at all, on a machine with other work. One
-# that is emulated needs more.
-SOON_S = float(os.environ.get("JITSU_E2E_SOON_S", 10.0))
+# How many times slower than usual this machine is: one that is emulated.
+SLOW = float(os.environ.get("JITSU_E2E_SLOW", 1.0))
+# How long something may take that should take no time at all, on a machine with other work.
+SOON_S = 10.0 * SLOW
+# How long between two looks at what is waited for: looking takes time from it.
+LOOK_S = 0.01 * SLOW
 
 TOOLSTACK = """
 {settings}
@@ -80,7 +83,7 @@ def until(what, look, seconds=SOON_S):
             return seen
         if time.monotonic() >= deadline:
             raise Failed(f"not within {seconds:g} s: {what}")
-        time.sleep(0.01)
+        time.sleep(LOOK_S)
 
 
 def during(seconds, what, look):
