@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import os
 import re
 import signal
 import subprocess
@@ -63,6 +64,21 @@ def boots_linux(lab):
     # It is asked to go, and goes by itself.
     lab.ask("stop", "--how", "shutdown", "linux")
     ensure(asleep(lab, "linux"), f"after its shutdown it is {lab.state('linux')}")
+
+
+def reads_its_disk(lab):
+    """Linux reads a disk that is a file here; its loop device goes with it"""
+    with open(os.path.join(lab.dir, "disk"), "wb") as disk:
+        disk.write(b"what the disk says\n".ljust(1 << 20, b"\0"))
+    guest, address = lab.linux()
+    guest += f'\ndisks = [{{ source = "{disk.name}", device = "xvda", read_only = true }}]'
+    front = lab.serve_guest("linux", guest, 'idle = "5m"')
+    page, code = curl(front, BOOT_S)
+    ensure(page and address in page, f"it serves {page!r}, curl {code}")
+    page = subprocess.run(["curl", "-sS", f"http://{address}/disk"], capture_output=True).stdout
+    ensure(page == b"what the disk says\n", f"its disk says {page!r}")
+    lab.ask("stop", "--how", "destroy", "linux")
+    lab.ensure_no_traces()
 
 
 def ten_at_once(lab):
@@ -187,6 +203,6 @@ def count(client, word):
 
 
 CHECKS = [
-    boots_unikernel, boots_linux, ten_at_once, direct_front, idle_stop, what_is_recorded, suspend,
-    shells,
+    boots_unikernel, boots_linux, reads_its_disk, ten_at_once, direct_front, idle_stop,
+    what_is_recorded, suspend, shells,
 ]
