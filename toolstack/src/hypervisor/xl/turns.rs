@@ -2,8 +2,10 @@
 //!
 //! Owns the turns, and waiting for one. It must not know what is done in a turn.
 //!
-//! The scripts that plug interfaces wait for one another, and libxl ends those that take 10 s
-//! (`LIBXL_HOTPLUG_TIMEOUT`): where many domains are made at once on few processors, none is.
+//! The scripts that plug interfaces wait for one another, and libxl waits for each device no
+//! longer than 10 s, for each script no longer than 40 s (`LIBXL_INIT_TIMEOUT` and
+//! `LIBXL_HOTPLUG_TIMEOUT` in `libxl_internal.h`): where many domains are made at once on few
+//! processors, none is.
 
 use std::num::NonZero;
 use std::sync::{Condvar, Mutex, PoisonError};

@@ -22,8 +22,9 @@ use super::{HYPERVISOR, Ours, Shared, Suspending, refused};
 use crate::hypervisor::xen::{Tag, cmdline};
 use crate::hypervisor::{Handle, HypervisorError};
 
-/// How long the kernel may take to make its end of a device.
-const DEVICE_MAX: Duration = Duration::from_secs(10);
+/// How long the kernel may take to make its end of a device: as long as libxl waits for a hotplug
+/// script (`LIBXL_HOTPLUG_TIMEOUT`), for one processor may be booting nine other guests meanwhile.
+const DEVICE_MAX: Duration = Duration::from_secs(40);
 
 /// How often a disk's backend is looked at.
 const LOOK: Duration = Duration::from_millis(2);
