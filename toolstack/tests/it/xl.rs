@@ -207,12 +207,33 @@ fn ends_are_heard_and_ours_to_answer() {
     let fourth = until(&mut client, is_next(&third));
     assert_eq!(dom0.domains().len(), 1, "each of the others was removed");
 
-    // A shutdown that was asked for: the script's guest obeys at once.
+    // A shutdown that was asked for, through the XenStore; it is the guest that ends.
     let request = Request::Want { name: name("www"), wanted: Wanted::Shutdown, branch: None };
     let asked = client.begin(request);
     let deadline = Instant::now() + PATIENCE;
-    let domid = fourth.id.expect("it runs");
-    while dom0.domains().iter().any(|domain| domain.0 == domid && domain.2 != "---s--") {
+    let control = format!("/local/domain/{}/control/shutdown", fourth.id.expect("it runs"));
+    while dom0.store.client().read(&control).ok().as_deref() != Some(b"poweroff") {
+        assert!(Instant::now() < deadline, "it is never asked");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    dom0.end(&fourth, "---s--", "0");
+    client.reply(asked).expect("gone");
+    assert_eq!(dom0.domains(), []);
+}
+
+#[test]
+fn a_whole_machine_is_shut_down_by_xl() {
+    let dom0 = Dom0::new();
+    let (_daemon, mut client) = dom0.start();
+    client.ok(define("www", dom0.spec()));
+    let status = client.want("www", Wanted::Running).expect("runs");
+    let domid = status.id.expect("it runs");
+    dom0.store.client().write(&format!("/libxl/{domid}/type"), "hvm").expect("written");
+    let request = Request::Want { name: name("www"), wanted: Wanted::Shutdown, branch: None };
+    let asked = client.begin(request);
+    let deadline = Instant::now() + PATIENCE;
+    // The script's guest obeys at once.
+    while dom0.domains().iter().any(|domain| domain.2 != "---s--") {
         assert!(Instant::now() < deadline, "it is never asked");
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -1,8 +1,8 @@
 //! What every way to drive Xen has in common.
 //!
 //! Owns how domains of ours are told from others, what goes into a guest's command line, hardware
-//! addresses that nobody chose, and where consoles are found. It must not know whether `xl` or a library does the work;
-//! `native` is the library.
+//! addresses that nobody chose, how a guest is asked to shut down, and where consoles are found.
+//! It must not know whether `xl` or a library does the work; `native` is the library.
 
 pub mod console;
 mod flavour;
@@ -43,6 +43,16 @@ pub fn consoles(
     };
     Consoles::start(dir, bytes_max, Box::new(find))
         .map_err(|cause| HypervisorError::io("keeping consoles", cause))
+}
+
+/// Where a guest is asked to shut down or to suspend itself.
+pub fn control(domid: u32) -> String {
+    format!("/local/domain/{domid}/control/shutdown")
+}
+
+/// Asks a guest that listens to Xen to shut down, and does not wait for what it makes of it.
+pub fn ask_to_shut_down(store: &Client, domid: u32) -> Result<(), HypervisorError> {
+    Ok(store.write(&control(domid), "poweroff")?)
 }
 
 /// The kernel's command line, with the domain's name and address filled in.

@@ -163,9 +163,20 @@ impl Shared {
         })
     }
 
+    /// Whether a domain is a whole emulated machine, whose guest need not know of Xen.
+    fn is_hvm(&self, domid: u32) -> Result<bool, ClientError> {
+        // libxl's own note of it.
+        Ok(self.read(&format!("/libxl/{domid}/type"))?.as_deref() == Some("hvm"))
+    }
+
     /// What is written of a domain below its UUID. None: nothing.
     fn note(&self, tag: Tag, key: &str) -> Result<Option<String>, ClientError> {
-        match self.store.read(&format!("/vm/{tag}/{key}")) {
+        self.read(&format!("/vm/{tag}/{key}"))
+    }
+
+    /// A value in the XenStore. None: there is no such path.
+    fn read(&self, path: &str) -> Result<Option<String>, ClientError> {
+        match self.store.read(path) {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.is_no_entry() => Ok(None),
             Err(error) => Err(error),
@@ -299,6 +310,11 @@ impl Hypervisor for Xl {
 
     fn shutdown(&self, dom: &Handle) -> Result<(), HypervisorError> {
         self.shared.ours(dom)?;
+        if !self.shared.is_hvm(dom.id)? {
+            // `xl shutdown` waits for the guest's word that it has heard, for up to a minute: too
+            // long where one that is deaf has a shorter grace.
+            return xen::ask_to_shut_down(&self.shared.store, dom.id);
+        }
         let domid = dom.id.to_string();
         // -F: a guest that does not listen to Xen has its power button pressed.
         let arguments: [&OsStr; 3] = ["shutdown".as_ref(), "-F".as_ref(), domid.as_ref()];

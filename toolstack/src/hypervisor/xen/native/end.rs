@@ -16,7 +16,7 @@ use super::link::{self, Links};
 use super::saved::Header;
 use super::sys::Info;
 use super::{Shared, Suspending, Table, refused};
-use crate::hypervisor::xen::{Hearing, Tag, hear};
+use crate::hypervisor::xen::{Hearing, Tag, control, hear};
 use crate::hypervisor::{End, Ended, Handle, HypervisorError};
 use crate::xenstore::{ClientError, Transaction};
 
@@ -285,10 +285,10 @@ impl Shared {
 
     /// Asks a guest to suspend itself, and waits until it has.
     fn ask_to_suspend(&self, dom: &Handle) -> Result<(), HypervisorError> {
-        let control = entries::control(dom.id);
+        let asked = control(dom.id);
         let not_found = || HypervisorError::NotFound(dom.name.clone());
         self.table().ours.get_mut(&dom.id).ok_or_else(not_found)?.suspending = Suspending::Asked;
-        self.store.write(&control, "suspend")?;
+        self.store.write(&asked, "suspend")?;
         let until = Instant::now() + SUSPEND_MAX;
         let mut table = self.table();
         loop {
@@ -301,7 +301,7 @@ impl Shared {
             if left.is_zero() {
                 drop(table);
                 // It may have taken no notice; then it shall not do so later.
-                self.store.write(&control, "")?;
+                self.store.write(&asked, "")?;
                 return Err(HypervisorError::DidNotSuspend {
                     name: dom.name.clone(),
                     within: SUSPEND_MAX,

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use jitsu_proto::{DomainSpec, Mac, Name};
 
-use super::super::{ADDRESS, BUILT, Tag, mac};
+use super::super::{ADDRESS, BUILT, Tag, control, mac};
 use super::disk::Attached;
 use super::sys::Rings;
 
@@ -96,11 +96,6 @@ pub(super) fn vif_backend(domid: u32, nth: usize) -> String {
 /// The backend of a disk.
 pub(super) fn vbd_backend(domid: u32, number: u32) -> String {
     format!("{BACKENDS}/vbd/{domid}/{number}")
-}
-
-/// Where a guest is asked to shut down or to suspend itself.
-pub(super) fn control(domid: u32) -> String {
-    format!("{}/control/shutdown", home(domid))
 }
 
 fn write(steps: &mut Vec<Step>, directory: &str, values: &[(&str, &str)]) {

@@ -31,7 +31,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use jitsu_proto::{DomainSpec, Name};
 
 use super::console::Consoles;
-use super::{ADDRESS, BUILT, Flavour, Hearing, Tag};
+use super::{ADDRESS, BUILT, Flavour, Hearing, Tag, ask_to_shut_down};
 use crate::hypervisor::{
     DomainInfo, Existing, Handle, Hypervisor, HypervisorError, OnEnd, discard_file,
 };
@@ -270,8 +270,7 @@ impl Hypervisor for Xen {
 
     fn shutdown(&self, dom: &Handle) -> Result<(), HypervisorError> {
         let domid = self.shared.domid(dom)?;
-        self.shared.store.write(&entries::control(domid), "poweroff")?;
-        Ok(())
+        ask_to_shut_down(&self.shared.store, domid)
     }
 
     fn destroy(&self, dom: &Handle) -> Result<(), HypervisorError> {
