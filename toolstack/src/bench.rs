@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use jitsu_proto::{DomainSpec, Guest, Name};
 
 use crate::config::{Backend, Config};
+#[cfg(feature = "xen")]
+use crate::hypervisor::xen::{Flavour, native::Xen};
 use crate::hypervisor::{self, Handle, Hypervisor, HypervisorError};
 
 /// How long a shell is waited for.
@@ -25,7 +27,7 @@ pub struct Plan {
     pub spec: DomainSpec,
     /// How many times in each way.
     pub runs: usize,
-    /// How many domains like it exist besides, in a second half. Zero: no second half.
+    /// How many domains like it run besides, in a second half. Zero: no second half.
     pub with: usize,
 }
 
@@ -132,16 +134,7 @@ impl Way {
             }
             #[cfg(feature = "xen")]
             Way::Shell => {
-                let bridges = vec![config.bridge.clone(); spec.vifs.len()];
-                let shell = hypervisor::xen::Flavour {
-                    count: 1,
-                    memory_mib: spec.memory_mib,
-                    vcpus: spec.vcpus,
-                    bridges,
-                };
-                let config = Config { shells: vec![shell], ..config.clone() };
-                let xen = Arc::new(hypervisor::open_xen(&config).map_err(failed)?);
-                xen.watch(Box::new(|_| {}));
+                let xen = open_xen(config, vec![shell(config, spec)]).map_err(failed)?;
                 let backend = xen.clone();
                 Ok(Open::Backend { backend, is_ready: Box::new(move || xen.shells_ready() > 0) })
             }
@@ -149,6 +142,42 @@ impl Way {
             Way::Shell => unreachable!("BUG: a build without shells measures them"),
         }
     }
+}
+
+/// One domain built in advance for this spec.
+#[cfg(feature = "xen")]
+fn shell(config: &Config, spec: &DomainSpec) -> Flavour {
+    let bridges = vec![config.bridge.clone(); spec.vifs.len()];
+    Flavour { count: 1, memory_mib: spec.memory_mib, vcpus: spec.vcpus, bridges }
+}
+
+#[cfg(feature = "xen")]
+fn open_xen(config: &Config, shells: Vec<Flavour>) -> Result<Arc<Xen>, HypervisorError> {
+    let config = Config { shells, ..config.clone() };
+    let xen = Arc::new(hypervisor::open_xen(&config)?);
+    xen.watch(Box::new(|_| {}));
+    Ok(xen)
+}
+
+/// What Xen's free memory loses to one domain built in advance, in KiB.
+#[cfg(feature = "xen")]
+fn shell_kib(config: &Config, spec: &DomainSpec) -> Result<u64, BenchError> {
+    let failed = |cause| BenchError::Hypervisor { way: "the memory of a shell", cause };
+    let before = open_xen(config, Vec::new()).and_then(|xen| xen.free_kib()).map_err(failed)?;
+    let xen = open_xen(config, vec![shell(config, spec)]).map_err(failed)?;
+    await_shell(&|| xen.shells_ready() > 0)?;
+    Ok(before.saturating_sub(xen.free_kib().map_err(failed)?))
+}
+
+fn await_shell(is_ready: &dyn Fn() -> bool) -> Result<(), BenchError> {
+    let until = Instant::now() + SHELL_MAX;
+    while !is_ready() {
+        if Instant::now() >= until {
+            return Err(BenchError::NoShell);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }
 
 /// Writes what `xl` needs to make the domain.
@@ -184,15 +213,10 @@ fn xl(what: &'static str, arguments: &[&std::ffi::OsStr]) -> Result<(), BenchErr
 impl Open {
     /// Waits for what is made in advance.
     fn get_ready(&self) -> Result<(), BenchError> {
-        let Open::Backend { is_ready, .. } = self else { return Ok(()) };
-        let until = Instant::now() + SHELL_MAX;
-        while !is_ready() {
-            if Instant::now() >= until {
-                return Err(BenchError::NoShell);
-            }
-            std::thread::sleep(Duration::from_millis(10));
+        match self {
+            Open::Command { .. } => Ok(()),
+            Open::Backend { is_ready, .. } => await_shell(is_ready),
         }
-        Ok(())
     }
 
     fn create(&self, name: &Name, spec: &DomainSpec) -> Result<Option<Handle>, BenchError> {
@@ -205,6 +229,16 @@ impl Open {
                 .map(Some)
                 .map_err(|cause| BenchError::Hypervisor { way: "create", cause }),
         }
+    }
+
+    fn start(&self, name: &Name, spec: &DomainSpec) -> Result<Option<Handle>, BenchError> {
+        let handle = self.create(name, spec)?;
+        if let (Open::Backend { backend, .. }, Some(handle)) = (self, &handle) {
+            backend
+                .unpause(handle)
+                .map_err(|cause| BenchError::Hypervisor { way: "unpause", cause })?;
+        }
+        Ok(handle)
     }
 
     fn destroy(&self, handle: Option<&Handle>) -> Result<(), BenchError> {
@@ -262,6 +296,11 @@ pub fn run(config: &Config, plan: &Plan, out: &mut dyn Write) -> Result<(), Benc
         "destroy"
     ))?;
     let alone = measure_all(config, plan, &ways, None, &mut line)?;
+    #[cfg(feature = "xen")]
+    if ways.contains(&Way::Shell) {
+        let kib = shell_kib(config, &plan.spec)?;
+        line(format!("\na shell takes {:.1} MiB of Xen's memory", kib as f64 / 1024.0))?;
+    }
     if plan.with == 0 {
         return Ok(());
     }
@@ -269,10 +308,10 @@ pub fn run(config: &Config, plan: &Plan, out: &mut dyn Write) -> Result<(), Benc
     let crowd = last.open(config, &plan.spec)?;
     let members = (0..plan.with).map(|nth| {
         let name = Name::new(&format!("jitsu-crowd-{nth}")).expect("BUG: it is a name");
-        crowd.create(&name, &plan.spec)
+        crowd.start(&name, &plan.spec)
     });
     let members: Vec<_> = members.collect::<Result<_, _>>()?;
-    let title = format!("with {} more", plan.with);
+    let title = format!("with {} that run", plan.with);
     line(format!(
         "\n{title:<30} {:>8} {:>8} {:>8} {:>8}",
         "create", "× faster", "destroy", "growth"

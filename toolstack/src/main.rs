@@ -58,7 +58,7 @@ enum Command {
         /// How many times it is made in each way.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         runs: u32,
-        /// Measure again while this many domains like it exist.
+        /// Measure again while this many domains like it run.
         #[arg(long, default_value_t = 0)]
         with: u32,
     },

@@ -154,7 +154,7 @@ impl Shared {
         memory_mib: u32,
         vcpus: u32,
     ) -> Result<Begun, HypervisorError> {
-        let free = self.xen.free_mib().map_err(refused("asking for free memory"))?;
+        let free = self.free_kib()? / 1024;
         if free < u64::from(memory_mib) + OVERHEAD_MIB {
             return Err(HypervisorError::NoMemory { wanted_mib: memory_mib });
         }

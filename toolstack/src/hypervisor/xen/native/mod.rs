@@ -138,6 +138,11 @@ impl Xen {
         Ok(Xen { shared, hearing: OnceLock::new() })
     }
 
+    /// Memory that no domain has, in KiB.
+    pub fn free_kib(&self) -> Result<u64, HypervisorError> {
+        self.shared.free_kib()
+    }
+
     /// The number of domains that are built and wait for somebody to ask.
     pub fn shells_ready(&self) -> usize {
         self.shared.shells.ready()
@@ -174,6 +179,10 @@ impl Drop for Xen {
 impl Shared {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn free_kib(&self) -> Result<u64, HypervisorError> {
+        self.xen.free_kib().map_err(refused("asking for free memory"))
     }
 
     /// Writes all of it as one change.

@@ -106,14 +106,14 @@ int jitsu_xen_version(struct xen *xen, char *text, size_t bytes)
     return 0;
 }
 
-int jitsu_xen_free_mib(struct xen *xen, uint64_t *free_mib)
+int jitsu_xen_free_kib(struct xen *xen, uint64_t *free_kib)
 {
     begin();
     xc_physinfo_t physical;
     memset(&physical, 0, sizeof physical);
     if (xc_physinfo(xen->xch, &physical))
         return failed();
-    *free_mib = (physical.free_pages - physical.outstanding_pages) >> (20 - XC_PAGE_SHIFT);
+    *free_kib = (physical.free_pages - physical.outstanding_pages) << (XC_PAGE_SHIFT - 10);
     return 0;
 }
 

@@ -52,7 +52,7 @@ struct xen *jitsu_xen_open(int *error);
 void jitsu_xen_close(struct xen *xen);
 const char *jitsu_xen_said(void);
 int jitsu_xen_version(struct xen *xen, char *text, size_t bytes);
-int jitsu_xen_free_mib(struct xen *xen, uint64_t *free_mib);
+int jitsu_xen_free_kib(struct xen *xen, uint64_t *free_kib);
 int jitsu_xen_list(struct xen *xen, uint32_t first, uint32_t count, struct info *infos);
 int jitsu_xen_create(struct xen *xen, const struct shape *shape, uint32_t *domid);
 int jitsu_xen_populate(struct xen *xen, uint32_t domid, uint32_t memory_mib, uint64_t *frames);

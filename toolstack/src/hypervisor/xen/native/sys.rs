@@ -91,7 +91,7 @@ unsafe extern "C" {
     fn jitsu_xen_close(xen: *mut Opaque);
     fn jitsu_xen_said() -> *const c_char;
     fn jitsu_xen_version(xen: *mut Opaque, text: *mut c_char, bytes: usize) -> c_int;
-    fn jitsu_xen_free_mib(xen: *mut Opaque, free_mib: *mut u64) -> c_int;
+    fn jitsu_xen_free_kib(xen: *mut Opaque, free_kib: *mut u64) -> c_int;
     fn jitsu_xen_list(xen: *mut Opaque, first: u32, count: u32, infos: *mut Info) -> c_int;
     fn jitsu_xen_create(xen: *mut Opaque, shape: *const Shape, domid: *mut u32) -> c_int;
     fn jitsu_xen_populate(xen: *mut Opaque, domid: u32, memory_mib: u32, frames: *mut u64)
@@ -187,11 +187,11 @@ impl Hypercalls {
         Ok(text.to_string_lossy().into_owned())
     }
 
-    /// Memory that nobody has, in MiB.
-    pub(super) fn free_mib(&self) -> Result<u64, Refused> {
+    /// Memory that nobody has, in KiB.
+    pub(super) fn free_kib(&self) -> Result<u64, Refused> {
         let mut free = 0;
         // SAFETY: `free` lives for the call.
-        checked(unsafe { jitsu_xen_free_mib(self.xen.as_ptr(), &raw mut free) })?;
+        checked(unsafe { jitsu_xen_free_kib(self.xen.as_ptr(), &raw mut free) })?;
         Ok(free)
     }
 
