@@ -44,26 +44,24 @@ def destroyed_by_an_admin(lab):
 
 def guest_crashes(lab):
     """a guest that crashes while it serves: it is told, nothing is left, the next client is served"""
-    front = lab.serve_guest("www", lab.unikernel()[0])
-    serves(front, "www")
-    number = lab.domain("www")["id"]
-    page_of(front, "/crash")
-    gone(lab, "www")
-    ensure("crashed" in (lab.domain("www")["error"] or ""), f"it says {lab.domain('www')}")
-    lab.ensure_no_traces()
-    serves(front, "www")
-    ensure(lab.domain("www")["id"] != number, "the crashed domain serves")
+    ends_by_itself(lab, "/crash", "crashed")
 
 
 def guest_powers_off(lab):
     """a guest that shuts itself down: it sleeps until the next client"""
+    ends_by_itself(lab, "/poweroff", "shut itself down")
+
+
+def ends_by_itself(lab, asked_by, told):
     front = lab.serve_guest("www", lab.unikernel()[0])
     serves(front, "www")
-    page_of(front, "/poweroff")
+    number = lab.domain("www")["id"]
+    page_of(front, asked_by)
     gone(lab, "www")
-    ensure("shut itself down" in (lab.domain("www")["error"] or ""), f"it says {lab.domain('www')}")
+    ensure(told in (lab.domain("www")["error"] or ""), f"it says {lab.domain('www')}")
     lab.ensure_no_traces()
     serves(front, "www")
+    ensure(lab.domain("www")["id"] != number, "the domain that ended serves")
 
 
 def guest_reboots(lab):

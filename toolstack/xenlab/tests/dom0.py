@@ -33,10 +33,11 @@ class Dom0(Lab):
     hosts = 0
     ready = f"{{ port = {HTTP} }}"
 
-    def __init__(self, bin_dir, hypervisor):
+    def __init__(self, bin_dir, hypervisor, shells=""):
         self.hypervisor = hypervisor
         self.before = traces()
-        super().__init__(bin_dir, settings=f'hypervisor = "{hypervisor}"', limits=PATIENT)
+        settings = f'hypervisor = "{hypervisor}"'
+        super().__init__(bin_dir, settings=settings, limits=f"{PATIENT}\n{shells}")
 
     def address(self):
         """An address on the bridge that no guest has had."""
@@ -140,8 +141,7 @@ def xl_create(name, address):
             f'extra = "ip={address}/24"\nvif = ["bridge={BRIDGE}"]\n'
         )
         config.flush()
-        # -e: the xl that would stay behind it aborts now and then in this emulation ("corrupted
-        # double-linked list"), and then the first one says that it failed.
+        # -e: no xl stays behind it.
         output("xl", "create", "-e", "-q", config.name)
     return next(number for found, number in domains() if found == name)
 
