@@ -1,0 +1,165 @@
+//! Owns the workloads that commit and merge.
+
+use std::time::Duration;
+
+use jitsu_store::{BranchName, Contents, Merged, Path, Store, Tree, TreeError};
+
+use crate::kinds::{Kind, branch, meta, path};
+use crate::table::{Table, timed};
+
+/// How many commits are published together in bulk.
+const BULK: usize = 1000;
+/// A durable commit waits for the disk: fewer of them tell as much.
+const DURABLE_MAX: usize = 1000;
+
+/// As many operations as are worth measuring on this backend.
+fn scaled(kind: &Kind<'_>, n: usize) -> usize {
+    if kind.is_durable() { n.min(DURABLE_MAX) } else { n }
+}
+
+fn value(n: usize) -> Contents {
+    Contents::text(format!("{n:0100}"))
+}
+
+/// Commits `n` times to `main`, published as this backend is to be.
+fn commit(
+    kind: &Kind<'_>,
+    store: &Store,
+    n: usize,
+    edit: impl Fn(&mut Tree, usize) -> Result<(), TreeError>,
+) {
+    let main = branch("main");
+    if !kind.in_bulk {
+        for nth in 0..n {
+            let edit = |tree: &mut Tree| edit(tree, nth);
+            store.update::<_, TreeError>(&main, meta(nth), edit).expect("a commit");
+        }
+        return;
+    }
+    for first in (0..n).step_by(BULK) {
+        let mut batch = store.batch();
+        for nth in first..n.min(first + BULK) {
+            let head = batch.head(&main).expect("a head");
+            let mut tree = head.map_or_else(Tree::empty, |head| head.tree());
+            edit(&mut tree, nth).expect("a change");
+            batch.commit(&main, tree, meta(nth)).expect("a commit");
+        }
+        batch.publish().expect("published");
+    }
+}
+
+/// W1.
+pub(crate) fn one_set(table: &mut Table, kind: &Kind<'_>, n: usize) {
+    let n = scaled(kind, n);
+    let paths: Vec<Path> = (0..n).map(|nth| path(&format!("keys/{nth:06}"))).collect();
+    let irmin = match kind.irmin {
+        "mem" => Some((237.0, "mem")),
+        "pack" => Some((2898.0, "pack")),
+        _ => None,
+    };
+    table.measure(kind.name, n, irmin, || {
+        let store = kind.store();
+        timed(|| commit(kind, &store, n, |tree, nth| tree.set(&paths[nth], value(nth))))
+    });
+}
+
+/// W2. An operation is both commits.
+pub(crate) fn twenty_and_none(table: &mut Table, kind: &Kind<'_>, n: usize) {
+    let n = scaled(kind, n / 5);
+    let irmin = match kind.irmin {
+        "mem" => Some((2830.0, "mem")),
+        "pack" => Some((1388.0, "pack")),
+        _ => None,
+    };
+    let keys: Vec<String> = (0..20).map(|key| format!("key-{key:02}")).collect();
+    table.measure(kind.name, n, irmin, || {
+        let store = kind.store();
+        timed(|| {
+            commit(kind, &store, 2 * n, |tree, nth| {
+                let domain = format!("domain/{}", nth / 2);
+                if nth % 2 == 1 {
+                    return tree.remove(&path(&domain)).map(drop);
+                }
+                keys.iter().try_for_each(|key| {
+                    tree.set(&path(&format!("{domain}/{key}")), Contents::text("a value"))
+                })
+            });
+        })
+    });
+}
+
+/// 1,000 keys in 100 directories.
+fn hundred_directories(tree: &mut Tree) -> Result<(), TreeError> {
+    (0..1000).try_for_each(|key| tree.set(&path(&format!("{}/{key}", key % 100)), value(key)))
+}
+
+/// Ten keys of one side, disjoint from those of the other.
+fn ten(side: &str, nth: usize) -> Vec<Path> {
+    (0..10).map(|key| path(&format!("{}/{side}-{key}", (nth * 20 + key) % 100))).collect()
+}
+
+/// W3. An operation is all of it.
+pub(crate) fn fork_and_merge(table: &mut Table, kind: &Kind<'_>, n: usize) {
+    let n = scaled(kind, n / 5);
+    let irmin = match kind.irmin {
+        "mem" => Some((912.0, "mem")),
+        "pack" => Some((349.0, "pack")),
+        _ => None,
+    };
+    table.measure(kind.name, n, irmin, || {
+        let store = kind.store();
+        let (main, fork) = (branch("main"), branch("fork"));
+        store.update(&main, meta(0), hundred_directories).expect("a commit");
+        timed(|| {
+            for nth in 0..n {
+                merge_ten(&store, &main, &fork, nth);
+            }
+        })
+    });
+}
+
+fn merge_ten(store: &Store, main: &BranchName, fork: &BranchName, nth: usize) {
+    let set = |tree: &mut Tree, side| {
+        ten(side, nth).iter().try_for_each(|at| tree.set(at, Contents::text(nth.to_string())))
+    };
+    let mut batch = store.batch();
+    let head = batch.head(main).expect("a head").expect("it was made");
+    batch.set(fork, head.id()).expect("a fork");
+    for (to, side) in [(fork, "there"), (main, "here")] {
+        let mut tree = head.tree();
+        set(&mut tree, side).expect("a change");
+        batch.commit(to, tree, meta(nth)).expect("a commit");
+    }
+    let theirs = batch.head(fork).expect("a head").expect("it was forked").id();
+    let merged = batch.merge(main, &theirs, meta(nth)).expect("a merge");
+    assert!(matches!(merged, Merged::Commit(_)), "they are disjoint");
+    batch.publish().expect("published");
+}
+
+/// W8, beyond Irmin's: what a commit costs as the tree grows.
+pub(crate) fn growth(table: &mut Table, kind: &Kind<'_>, n: usize) {
+    if kind.is_durable() {
+        return;
+    }
+    for keys in [1000, 1_000_000] {
+        let at = |key: usize| path(&format!("{:03}/{key:07}", key % 1000));
+        let paths: Vec<Path> = (0..keys).map(at).collect();
+        let store = kind.store();
+        let fill = |tree: &mut Tree| {
+            paths.iter().try_for_each(|path| tree.set(path, Contents::text("a value")))
+        };
+        store.update::<_, TreeError>(&branch("main"), meta(0), fill).expect("a commit");
+        let name = format!("{}, {keys} keys", kind.name);
+        table.measure(name, n, None, || {
+            // Steps far apart, so that each commit touches another part of the tree.
+            let at = |nth: usize| &paths[(nth * 7919) % keys];
+            timed(|| commit(kind, &store, n, |tree, nth| tree.set(at(nth), value(nth))))
+        });
+    }
+}
+
+pub(crate) fn many(kind: &Kind<'_>, store: &Store, paths: &[Path], n: usize) -> Duration {
+    timed(|| {
+        commit(kind, store, n, |tree, nth| tree.set(&paths[nth % paths.len()], value(nth)));
+    })
+}

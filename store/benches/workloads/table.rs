@@ -1,0 +1,65 @@
+//! Owns how figures are gathered and shown. Must not know what is measured.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// How often each is measured; the median counts.
+const RUNS: usize = 3;
+
+/// The figures of one workload.
+pub(crate) struct Table {
+    name: &'static str,
+    title: &'static str,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    what: String,
+    per_second: f64,
+    /// Irmin's figure for it, and its backend.
+    irmin: Option<(f64, &'static str)>,
+}
+
+impl Table {
+    pub(crate) fn new(name: &'static str, title: &'static str) -> Table {
+        Table { name, title, rows: Vec::new() }
+    }
+
+    /// Measures `ops` operations that `run` does after it was prepared, and is told how long.
+    pub(crate) fn measure(
+        &mut self,
+        what: impl Into<String>,
+        ops: usize,
+        irmin: Option<(f64, &'static str)>,
+        mut run: impl FnMut() -> Duration,
+    ) {
+        let mut times: Vec<Duration> = (0..RUNS).map(|_| run()).collect();
+        times.sort_unstable();
+        let per_second = ops as f64 / times[RUNS / 2].as_secs_f64();
+        self.rows.push(Row { what: what.into(), per_second, irmin });
+    }
+}
+
+pub(crate) fn timed<T>(run: impl FnOnce() -> T) -> Duration {
+    let begun = Instant::now();
+    std::hint::black_box(run());
+    begun.elapsed()
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Table { name, title, rows } = self;
+        writeln!(f, "\n{name}: {title}")?;
+        writeln!(f, "{:44} {:>12} {:>9}  Irmin 3.11, ops/s", "", "ops/s", "µs/op")?;
+        for Row { what, per_second, irmin } in rows {
+            let micros = 1e6 / per_second;
+            write!(f, "{what:44} {per_second:>12.0} {micros:>9.3}")?;
+            if let Some((irmin, backend)) = irmin {
+                let ratio = per_second / irmin;
+                write!(f, "  {backend} {irmin:.0}: {ratio:.1} times")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
