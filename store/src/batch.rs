@@ -8,7 +8,7 @@ use crate::commit::{Commit, Meta};
 use crate::error::{PublishError, StorageError};
 use crate::history::{self, Ancestors, Fresh};
 use crate::id::Id;
-use crate::merge::{self, Conflict};
+use crate::merge::{self, Conflict, First};
 use crate::name::BranchName;
 use crate::store::Store;
 use crate::tree::Tree;
@@ -88,7 +88,9 @@ impl Batch {
     }
 
     /// Merges a commit into a branch. It always makes a commit that says who merged, unless
-    /// everything was merged before; a branch that does not exist begins with it.
+    /// everything was merged before; a branch that does not exist begins with it. The result does
+    /// not depend on which of the two is merged into the other: where an order is needed, the
+    /// commit with the earlier time is first, at the same time the one with the lesser id.
     pub fn merge(
         &mut self,
         into: &BranchName,
@@ -102,7 +104,8 @@ impl Batch {
             return Ok(Merged::Commit(commit));
         };
         let Some(base) = self.base(into, &ours, &theirs)? else { return Ok(Merged::Already) };
-        match merge::trees(&base, &ours.tree(), &theirs.tree())? {
+        let first = if ours.order() <= theirs.order() { First::Ours } else { First::Theirs };
+        match merge::trees(&base, &ours.tree(), &theirs.tree(), first)? {
             Err(conflicts) => Ok(Merged::Conflicts(conflicts)),
             Ok(tree) => {
                 let commit = self.create(&[ours, theirs], tree, meta)?;

@@ -17,6 +17,8 @@ pub(crate) const FORMAT: u8 = 1;
 pub enum ObjectKind {
     /// A value at a path.
     Contents = b'c',
+    /// A part of contents that are several objects.
+    Part = b'p',
     /// A directory, or a part of a large one.
     Node = b'n',
     /// A commit.
@@ -28,6 +30,7 @@ impl ObjectKind {
     pub fn of(bytes: &[u8]) -> Option<ObjectKind> {
         match bytes.first()? {
             b'c' => Some(ObjectKind::Contents),
+            b'p' => Some(ObjectKind::Part),
             b'n' => Some(ObjectKind::Node),
             b'k' => Some(ObjectKind::Commit),
             _ => None,

@@ -8,8 +8,8 @@ use crate::backend::Source;
 use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
 use crate::error::StorageError;
 use crate::id::Id;
+use crate::lazy::decode_checked;
 use crate::tree::Tree;
-use crate::tree::lazy::decode_checked;
 
 /// The most parents of a commit.
 pub const PARENTS_MAX: usize = 16;
@@ -70,6 +70,12 @@ impl Commit {
         self.record.generation
     }
 
+    /// Where the order of the two sides of a merge matters, the lesser is first: by time, and by
+    /// id at the same time, so that it does not depend on which branch merges the other.
+    pub(crate) fn order(&self) -> (u64, Id) {
+        self.record.order()
+    }
+
     /// Makes a commit and puts it, its tree first. Whether it was not there before.
     pub(crate) fn create(
         to: &Source,
@@ -128,6 +134,15 @@ impl Record {
 
     pub(crate) fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    pub(crate) fn order(&self) -> (u64, Id) {
+        (self.meta.time_ms, self.id)
+    }
+
+    /// The ids it refers to.
+    pub(crate) fn references(&self) -> impl Iterator<Item = Id> {
+        [self.root].into_iter().chain(self.parents.iter().copied())
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

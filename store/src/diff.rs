@@ -4,11 +4,12 @@
 //! change.
 
 use crate::contents::Contents;
+use crate::contents::value::Value;
 use crate::error::StorageError;
+use crate::lazy::LEVELS_MAX;
 use crate::path::{Path, Step};
 use crate::tree::directory;
-use crate::tree::lazy::Link;
-use crate::tree::node::{Entry, LEVELS_MAX, Node, Value};
+use crate::tree::node::{Entry, Link, Node};
 
 /// Contents that differ between two trees.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,9 +11,10 @@
 //! It knows nothing of what is stored in it, asks no clock, starts no thread, and needs no
 //! runtime.
 //!
-//! What it is made of, from the bottom: `codec` and `id` (canonical bytes and their names),
-//! `contents`, `tree` (directories as persistent, lazily loaded nodes), `commit`, `diff` and
-//! `merge` over trees, `history` over commits, `batch` and `store` over branches.
+//! What it is made of, from the bottom: `codec` and `id` (canonical bytes and their names), `lazy`
+//! (objects that are loaded and saved when it must be), `contents`, `tree` (directories as
+//! persistent nodes), `commit`, `diff` and `merge` over trees, `history` over commits, `batch` and
+//! `store` over branches.
 
 mod batch;
 mod cache;
@@ -24,9 +25,11 @@ mod diff;
 mod error;
 mod history;
 mod id;
+mod lazy;
 mod merge;
 mod name;
 mod path;
+mod references;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -39,7 +42,7 @@ pub use self::backend::{Backend, HeadChange};
 pub use self::batch::{Batch, Merged};
 pub use self::codec::{DecodeError, ObjectKind};
 pub use self::commit::{Commit, Meta, PARENTS_MAX};
-pub use self::contents::{Contents, Register, Why};
+pub use self::contents::{Contents, Elements, Queue, Register, Why};
 pub use self::diff::Change;
 pub use self::error::{Damage, MergeError, Place, PublishError, StorageError, UpdateError};
 pub use self::history::Log;
@@ -47,6 +50,7 @@ pub use self::id::{Id, IdError, IdPrefix};
 pub use self::merge::{Conflict, Side};
 pub use self::name::{BRANCH_BYTES_MAX, BranchName, NameError, NameFault};
 pub use self::path::{PATH_STEPS_MAX, Path, STEP_BYTES_MAX, Step};
+pub use self::references::references;
 pub use self::store::{FOUND_MAX, Store, TRIES_MAX};
 pub use self::tree::{Entries, Kind, Tree, TreeError};
 pub use self::watch::{HeadMoved, Watch};

@@ -13,7 +13,7 @@ use crate::diff::{self, Change};
 use crate::error::{MergeError, PublishError, StorageError, UpdateError};
 use crate::history::{self, Ancestors, Bases, History, Log};
 use crate::id::{Id, IdPrefix};
-use crate::merge::{self, Conflict};
+use crate::merge::{self, Conflict, First};
 use crate::name::BranchName;
 use crate::tree::Tree;
 use crate::watch::{HeadMoved, Watch, Watches};
@@ -180,14 +180,15 @@ impl Store {
     }
 
     /// Merges two trees that were made from `base`. With the tree of a commit as `base` and that
-    /// of its parent as `theirs` this reverts the commit in `ours`.
+    /// of its parent as `theirs` this reverts the commit in `ours`. Where an order is needed, what
+    /// ours did is first.
     pub fn merge_trees(
         &self,
         base: &Tree,
         ours: &Tree,
         theirs: &Tree,
     ) -> Result<Result<Tree, Vec<Conflict>>, StorageError> {
-        merge::trees(base, ours, theirs)
+        merge::trees(base, ours, theirs, First::Ours)
     }
 
     /// The lowest common ancestors of two commits, sorted: none if they are unrelated, several if

@@ -8,11 +8,12 @@ use proptest::prelude::*;
 use crate::backend::{Memory, Source};
 use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
 use crate::commit::Record;
-use crate::contents::Contents;
+use crate::contents::value::Value;
+use crate::contents::{self, Contents};
 use crate::id::Id;
+use crate::lazy::Object;
 use crate::path::Step;
-use crate::tree::lazy::{Link, Object};
-use crate::tree::node::{Entry, LEAF_MAX, Node, Part, Slots, Value};
+use crate::tree::node::{Entry, LEAF_MAX, Link, Node, Part, Slots};
 
 fn source() -> Source {
     Source(Arc::new(Memory::new()))
@@ -21,7 +22,8 @@ fn source() -> Source {
 /// Decodes by the first byte, and encodes what comes out.
 fn through(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     match ObjectKind::of(bytes) {
-        Some(ObjectKind::Contents) => Ok(Contents::decode(bytes)?.encode()),
+        Some(ObjectKind::Contents) => Ok(Contents::decode(bytes, &source())?.encode()),
+        Some(ObjectKind::Part) => Ok(contents::part(bytes, &source())?.encode()),
         Some(ObjectKind::Node) => Ok(Node::decode(bytes, &source())?.encode()),
         Some(ObjectKind::Commit) => Ok(Record::decode(Id::of(bytes), bytes)?.encode()),
         None => Err(DecodeError::Truncated),
@@ -73,9 +75,51 @@ fn samples() -> Vec<Vec<u8>> {
     let nodes = [Node::empty(), leaf, Node::Branch(Box::new(slots))];
     let mut samples: Vec<_> = contents.iter().map(Contents::encode).collect();
     samples.extend(nodes.iter().map(Object::encode));
+    let parts = [merged_queue(), Contents::Queue(queue(0..64))].into_iter().flat_map(parts);
+    samples.extend(parts.filter(|bytes| bytes.starts_with(b"p") || bytes.starts_with(b"c\x01q")));
     samples.push(commit(&[], 1, &[]));
     samples.push(commit(&[1, 2], 700, &[("caller", "uid 0"), ("method", "want")]));
     samples
+}
+
+/// Everything that contents are made of, saved and found again by what refers to what.
+fn parts(contents: Contents) -> Vec<Vec<u8>> {
+    let home = source();
+    let mut tree = crate::Tree::empty();
+    tree.set(&crate::Path::from(step(0)), contents).unwrap();
+    tree.save(&home).unwrap();
+    let (mut found, mut left) = (Vec::new(), vec![tree.id()]);
+    while let Some(id) = left.pop() {
+        let bytes = home.fetch(&id).unwrap().to_vec();
+        left.extend(crate::references(&bytes).unwrap());
+        if !found.contains(&bytes) {
+            found.push(bytes);
+        }
+    }
+    found
+}
+
+fn queue(numbers: std::ops::Range<usize>) -> crate::Queue {
+    let mut queue = crate::Queue::new();
+    for n in numbers {
+        let is_large = n % 16 == 3;
+        let large = Contents::text(n.to_string().repeat(40));
+        queue.push(if is_large { large } else { Contents::Counter(n as i64) }).unwrap();
+    }
+    queue
+}
+
+/// A queue with a run of each form.
+fn merged_queue() -> Contents {
+    let [base, mut first, mut second] = [0; 3].map(|_| queue(0..70));
+    first.push(Contents::Counter(1)).unwrap();
+    second.push(Contents::Counter(2)).unwrap();
+    let [base, first, second] = [base, first, second].map(Contents::Queue);
+    let mut both = Contents::merge(Some(&base), &first, &second).unwrap().unwrap();
+    let Contents::Queue(queue) = &mut both else { panic!("{both}") };
+    (0..40).for_each(|_| drop(queue.pop().unwrap()));
+    queue.push(Contents::text("")).unwrap();
+    both
 }
 
 fn commit(parents: &[u8], generation: u64, fields: &[(&str, &str)]) -> Vec<u8> {
@@ -131,7 +175,15 @@ fn every_changed_byte_is_refused_or_means_something_else() {
 
 #[test]
 fn lengths_that_cannot_be_are_refused_without_being_believed() {
-    for kind in [&b"c\x01s"[..], b"c\x01r\x00\x00", b"n\x01l", b"n\x01l\x01"] {
+    for kind in [
+        &b"c\x01s"[..],
+        b"c\x01r\x00\x00",
+        b"c\x01q\x09",
+        b"p\x01q\x00",
+        b"p\x01Q\x00",
+        b"n\x01l",
+        b"n\x01l\x01",
+    ] {
         for length in [&b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"[..], b"\xff\xff\xff\xff\x0f"] {
             assert!(through(&[kind, length].concat()).is_err());
         }
@@ -167,10 +219,28 @@ fn what_is_not_canonical_is_refused_with_its_reason() {
 }
 
 #[test]
+fn everything_that_is_saved_is_referred_to() {
+    let home = source();
+    let mut tree = crate::Tree::empty();
+    tree.set(&crate::Path::from(step(0)), merged_queue()).unwrap();
+    tree.save(&home).unwrap();
+    let prefix = "".parse().unwrap();
+    let count = |kind| home.ids_with_prefix(kind, &prefix, 1000).unwrap().len();
+    let (found, kinds) = (parts(merged_queue()), [b"p", b"c"]);
+    let told = kinds.map(|kind| found.iter().filter(|bytes| bytes.starts_with(kind)).count());
+    assert_eq!(told, [count(ObjectKind::Part), count(ObjectKind::Contents)]);
+    assert!(told[0] >= 3 && told[1] >= 3, "{told:?}");
+    let commit = commit(&[1, 2], 3, &[]);
+    assert_eq!(crate::references(&commit).unwrap(), [id(9), id(1), id(2)]);
+    assert_eq!(crate::references(b""), Err(DecodeError::Truncated));
+    assert_eq!(crate::references(b"xyz"), Err(DecodeError::Tag(b'x')));
+}
+
+#[test]
 fn small_contents_outside_their_node_are_refused() {
     let bytes = Contents::text("small").encode();
     let outside = <Contents as Object>::decode(&bytes, &source());
-    let reason = DecodeError::NotCanonical("small contents outside their node");
+    let reason = DecodeError::NotCanonical("small contents outside of what holds them");
     assert_eq!(outside.unwrap_err(), reason);
 }
 
@@ -200,7 +270,8 @@ proptest! {
     #[test]
     fn any_bytes_are_refused_or_the_one_encoding(
         kind in prop::sample::select(vec![
-            &b""[..], b"c\x01b", b"c\x01c", b"c\x01r", b"c\x01s", b"n\x01l", b"n\x01b", b"k\x01",
+            &b""[..], b"c\x01b", b"c\x01c", b"c\x01r", b"c\x01s", b"c\x01q", b"p\x01q", b"p\x01Q",
+            b"n\x01l", b"n\x01b", b"k\x01",
         ]),
         rest in prop::collection::vec(prop_oneof![0..4u8, any::<u8>()], 0..120),
     ) {
@@ -218,7 +289,7 @@ proptest! {
             Contents::Register(register),
             Contents::set(members),
         ] {
-            prop_assert_eq!(Contents::decode(&contents.encode()).unwrap(), contents);
+            prop_assert_eq!(Contents::decode(&contents.encode(), &source()).unwrap(), contents);
         }
     }
 

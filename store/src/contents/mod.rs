@@ -2,21 +2,31 @@
 //! belongs to which kind. Must not know trees or paths.
 //!
 //! A new kind is a file beside this one, a variant, a kind byte, and an arm in each `match` below.
+//! Contents may be several objects: the parts they are made of are loaded when they are looked at.
 
 mod bytes;
 mod counter;
+mod queue;
 mod register;
 mod set;
+pub(crate) mod value;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+pub use self::queue::{Elements, Queue};
 pub use self::register::Register;
+use crate::backend::Source;
 use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
+use crate::error::StorageError;
+use crate::lazy::{Object, See};
 
 /// A value at a path, with the merge that belongs to its kind.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// Two are equal if they are stored as the same bytes. What is made of parts may hold the same and
+/// yet not be equal, if it came about in another way.
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum Contents {
     /// Bytes without inner structure: two different changes conflict.
@@ -27,6 +37,8 @@ pub enum Contents {
     Register(Register),
     /// A set: concurrent additions and removals all happen.
     Set(BTreeSet<Arc<[u8]>>),
+    /// Elements pushed at one end and popped at the other: concurrent pushes and pops all happen.
+    Queue(Queue),
 }
 
 /// Why two values could not be merged.
@@ -82,42 +94,49 @@ impl Contents {
         }
     }
 
-    /// Three-way merge of two values, which in `base` were something else or not there. It is
-    /// symmetric: which side is `ours` makes no difference.
+    /// Three-way merge of two values, which in `base` were something else or not there. Which side
+    /// is first makes a difference only where an order is needed.
     pub fn merge(
         base: Option<&Contents>,
-        ours: &Contents,
-        theirs: &Contents,
-    ) -> Result<Contents, Why> {
-        // Counters come first: that both sides have the same number does not mean that both made
-        // the same change. Each of them added something.
-        if let (Contents::Counter(ours), Contents::Counter(theirs)) = (ours, theirs) {
-            let base = counter::base(base)?;
-            return counter::merge(base, *ours, *theirs).map(Contents::Counter);
+        first: &Contents,
+        second: &Contents,
+    ) -> Result<Result<Contents, Why>, StorageError> {
+        use Contents::{Bytes, Counter, Queue, Register, Set};
+        if base == Some(second) {
+            return Ok(Ok(first.clone()));
         }
-        if ours == theirs || base == Some(theirs) {
-            return Ok(ours.clone());
+        if base == Some(first) {
+            return Ok(Ok(second.clone()));
         }
-        if base == Some(ours) {
-            return Ok(theirs.clone());
+        // These come first: that both sides are the same does not mean that both made the same
+        // change. Each of them added something.
+        match (base, first, second) {
+            (_, Counter(first), Counter(second)) => {
+                let merge = |base| counter::merge(base, *first, *second).map(Counter);
+                return Ok(counter::base(base).and_then(merge));
+            }
+            (_, Queue(first), Queue(second)) => {
+                let base = match base {
+                    None => &queue::Queue::new(),
+                    Some(Queue(base)) => base,
+                    Some(_) => return Ok(Err(Why::Kinds)),
+                };
+                return Ok(Ok(Queue(queue::Queue::merge(base, first, second)?)));
+            }
+            _ => {}
         }
-        match (base, ours, theirs) {
-            (None | Some(Contents::Bytes(_)), Contents::Bytes(_), Contents::Bytes(_)) => {
-                Err(Why::BothChanged)
+        if first == second {
+            return Ok(Ok(first.clone()));
+        }
+        Ok(match (base, first, second) {
+            (None | Some(Bytes(_)), Bytes(_), Bytes(_)) => Err(Why::BothChanged),
+            (None | Some(Register(_)), Register(first), Register(second)) => {
+                Ok(Register(register::merge(first, second)))
             }
-            (
-                None | Some(Contents::Register(_)),
-                Contents::Register(ours),
-                Contents::Register(theirs),
-            ) => Ok(Contents::Register(register::merge(ours, theirs))),
-            (None, Contents::Set(ours), Contents::Set(theirs)) => {
-                Ok(Contents::Set(set::merge(&BTreeSet::new(), ours, theirs)))
-            }
-            (Some(Contents::Set(base)), Contents::Set(ours), Contents::Set(theirs)) => {
-                Ok(Contents::Set(set::merge(base, ours, theirs)))
-            }
+            (None, Set(first), Set(second)) => Ok(Set(set::merge(&BTreeSet::new(), first, second))),
+            (Some(Set(base)), Set(first), Set(second)) => Ok(Set(set::merge(base, first, second))),
             _ => Err(Why::Kinds),
-        }
+        })
     }
 
     /// The object's bytes, kind byte included.
@@ -140,23 +159,65 @@ impl Contents {
                 to.byte(b's');
                 set::encode(members, &mut to);
             }
+            Contents::Queue(queue) => {
+                to.byte(b'q');
+                queue.encode(&mut to);
+            }
         }
         to.finish()
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Contents, DecodeError> {
+    pub(crate) fn decode(bytes: &[u8], home: &Source) -> Result<Contents, DecodeError> {
         let mut from = Reader::object(bytes, ObjectKind::Contents)?;
         let contents = match from.byte()? {
             b'b' => Contents::Bytes(bytes::decode(&mut from)?),
             b'c' => Contents::Counter(counter::decode(&mut from)?),
             b'r' => Contents::Register(register::decode(&mut from)?),
             b's' => Contents::Set(set::decode(&mut from)?),
+            b'q' => Contents::Queue(Queue::decode(&mut from, home)?),
             other => return Err(DecodeError::Tag(other)),
         };
         from.end()?;
         Ok(contents)
     }
+
+    /// Shows the parts it is made of.
+    pub(crate) fn links(&self, see: &mut See<'_>) -> Result<(), StorageError> {
+        match self {
+            Contents::Queue(queue) => queue.links(see),
+            Contents::Bytes(_)
+            | Contents::Counter(_)
+            | Contents::Register(_)
+            | Contents::Set(_) => Ok(()),
+        }
+    }
 }
+
+/// A part of contents, whichever kind of contents it belongs to.
+pub(crate) fn part(bytes: &[u8], home: &Source) -> Result<Box<dyn Object>, DecodeError> {
+    let mut from = Reader::object(bytes, ObjectKind::Part)?;
+    Ok(match from.byte()? {
+        queue::trie::LEAF | queue::trie::BRANCH => {
+            Box::new(queue::trie::Node::decode(bytes, home)?)
+        }
+        other => return Err(DecodeError::Tag(other)),
+    })
+}
+
+impl PartialEq for Contents {
+    fn eq(&self, other: &Contents) -> bool {
+        use Contents::{Bytes, Counter, Register, Set};
+        match (self, other) {
+            (Bytes(a), Bytes(b)) => a == b,
+            (Counter(a), Counter(b)) => a == b,
+            (Register(a), Register(b)) => a == b,
+            (Set(a), Set(b)) => a == b,
+            _ => self.encode() == other.encode(),
+        }
+    }
+}
+
+impl Eq for Contents {}
 
 impl fmt::Display for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -174,6 +235,7 @@ impl fmt::Display for Contents {
                 }
                 f.write_str("}")
             }
+            Contents::Queue(queue) => write!(f, "queue of {}", queue.len()),
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Bases {
     merged: Mutex<Bounded<Sides, Tree>>,
 }
 
-/// A base that is being made: the ancestors that are to be merged, in order.
+/// A base that is being made: the ancestors that are to be merged, in the order of commits.
 struct Work {
     sides: Sides,
     lowest: Vec<Id>,
@@ -36,7 +36,7 @@ impl Bases {
     /// The base for merging two commits.
     pub(crate) fn of(&self, history: &History, a: &Id, b: &Id) -> Result<Tree, StorageError> {
         let sides = (vec![*a], vec![*b]);
-        let lowest = lcas(history, &sides.0, &sides.1)?;
+        let lowest = lowest(history, &sides)?;
         if lowest.len() > 1 {
             self.merged(history, Work { sides, lowest })
         } else {
@@ -56,7 +56,7 @@ impl Bases {
             for at in 1..lowest.len() {
                 let below = (lowest[..at].to_vec(), vec![lowest[at]]);
                 let Some(base) = self.known(&below).or_else(|| done.get(&below)) else {
-                    let lowest = lcas(history, &below.0, &below.1)?;
+                    let lowest = self::lowest(history, &below)?;
                     blocked = Some(Work { sides: below, lowest });
                     break;
                 };
@@ -82,6 +82,17 @@ impl Bases {
     fn cache(&self) -> std::sync::MutexGuard<'_, Bounded<Sides, Tree>> {
         self.merged.lock().expect("BUG: a thread panicked inside the cache of merge bases")
     }
+}
+
+/// The lowest common ancestors in the order of commits, as a merge of them would take them.
+fn lowest(history: &History, sides: &Sides) -> Result<Vec<Id>, StorageError> {
+    let found = lcas(history, &sides.0, &sides.1)?;
+    let mut ordered: Vec<_> = found
+        .iter()
+        .map(|id| Ok(history.record(id)?.order()))
+        .collect::<Result<_, StorageError>>()?;
+    ordered.sort_unstable();
+    Ok(ordered.into_iter().map(|(_, id)| id).collect())
 }
 
 fn single(history: &History, lowest: &[Id]) -> Result<Tree, StorageError> {

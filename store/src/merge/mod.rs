@@ -7,22 +7,32 @@
 mod conflict;
 
 pub use self::conflict::{Conflict, Side};
+use crate::contents::value::Value;
 use crate::contents::{Contents, Why};
 use crate::diff::Aligned;
 use crate::error::StorageError;
 use crate::id::Id;
+use crate::lazy::LEVELS_MAX;
 use crate::path::{Path, Step};
-use crate::tree::lazy::Link;
-use crate::tree::node::{Entry, LEVELS_MAX, Node, Part, Slots, Value};
+use crate::tree::node::{Entry, Link, Node, Part, Slots};
 use crate::tree::{Tree, directory};
+
+/// Which side is first, where a kind of contents has to order what both did: see
+/// `Commit::order`.
+#[derive(Clone, Copy)]
+pub(crate) enum First {
+    Ours,
+    Theirs,
+}
 
 /// Merges two trees that were made from `base`.
 pub(crate) fn trees(
     base: &Tree,
     ours: &Tree,
     theirs: &Tree,
+    first: First,
 ) -> Result<Result<Tree, Vec<Conflict>>, StorageError> {
-    let mut merge = Merge { at: Vec::new(), conflicts: Vec::new(), is_base: false };
+    let mut merge = Merge { at: Vec::new(), conflicts: Vec::new(), first, is_base: false };
     let tree = merge.roots(base, ours, theirs)?;
     if merge.conflicts.is_empty() {
         return Ok(Ok(tree));
@@ -33,14 +43,16 @@ pub(crate) fn trees(
 
 /// Merges two trees into one that is only a base for others. Where they conflict it holds a
 /// value that neither side has, so that the sides must agree there or conflict themselves.
-pub(crate) fn bases(base: &Tree, ours: &Tree, theirs: &Tree) -> Result<Tree, StorageError> {
-    let mut merge = Merge { at: Vec::new(), conflicts: Vec::new(), is_base: true };
-    merge.roots(base, ours, theirs)
+pub(crate) fn bases(base: &Tree, first: &Tree, second: &Tree) -> Result<Tree, StorageError> {
+    let (at, conflicts) = (Vec::new(), Vec::new());
+    let mut merge = Merge { at, conflicts, first: First::Ours, is_base: true };
+    merge.roots(base, first, second)
 }
 
 struct Merge {
     at: Vec<Step>,
     conflicts: Vec<Conflict>,
+    first: First,
     is_base: bool,
 }
 
@@ -173,7 +185,11 @@ impl Merge {
             // Both sides put contents in place of the directory, as if it had not been there.
             Some(Entry::Directory(_)) | None => None,
         };
-        match Contents::merge(base, ours.load()?, theirs.load()?) {
+        let (first, second) = match self.first {
+            First::Ours => (ours, theirs),
+            First::Theirs => (theirs, ours),
+        };
+        match Contents::merge(base, first.load()?, second.load()?)? {
             Ok(merged) if merged == *ours.load()? => Ok(three.ours.cloned()),
             Ok(merged) => Ok(Some(Entry::Value(Value::new(merged)))),
             Err(why) => self.conflict(three, why),

@@ -11,10 +11,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::lazy::Link;
-use super::node::{self, Entry, LEAF_MAX, Node, Part, SLOTS, Slots};
-use crate::codec::DecodeError;
-use crate::error::{self, StorageError};
+use super::node::{self, Entry, LEAF_MAX, Link, Node, Part, SLOTS, Slots};
+use crate::error::StorageError;
 use crate::path::Step;
 
 /// The levels of nodes in one directory: the slots that a hash can choose.
@@ -231,8 +229,7 @@ fn gather(slots: &Slots, depth: usize, into: &mut Vec<(Step, Entry)>) -> Result<
     Ok(())
 }
 
-/// The node of a part at `depth`. Objects come from anywhere, and each may be well-formed while
-/// they do not fit each other.
+/// The node of a part at `depth`, if the two fit each other.
 fn load(part: &Part, depth: usize) -> Result<&Node, StorageError> {
     let node = part.link.load()?;
     let fault = if node.count() != part.count {
@@ -242,8 +239,7 @@ fn load(part: &Part, depth: usize) -> Result<&Node, StorageError> {
     } else {
         return Ok(node);
     };
-    let what = DecodeError::NotCanonical(fault).into();
-    Err(StorageError::Corrupt { what, at: error::Place::Object(part.link.id()) })
+    Err(part.link.misfit(fault))
 }
 
 fn find(entries: &[(Step, Entry)], step: &Step) -> Result<usize, usize> {

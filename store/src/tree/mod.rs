@@ -1,20 +1,20 @@
 //! Owns the tree: what people see of directories and contents, by path. Must not know commits,
-//! nor how a large directory is cut into nodes (`node`) or when something is loaded (`lazy`).
+//! nor how a large directory is cut into nodes (`node`).
 
 pub(crate) mod directory;
-pub(crate) mod lazy;
 pub(crate) mod node;
 mod walk;
 
 use std::fmt;
 
-use self::lazy::Link;
-use self::node::{Entry, Node, Value};
+use self::node::{Entry, Link, Node};
 pub use self::walk::Entries;
 use crate::backend::Source;
 use crate::contents::Contents;
+use crate::contents::value::Value;
 use crate::error::StorageError;
 use crate::id::Id;
+use crate::lazy::{LEVELS_MAX, Linked};
 use crate::path::{Path, Step};
 
 /// Directories of contents, as a value: a clone costs nothing and shares everything, a change
@@ -159,7 +159,7 @@ impl Tree {
 
     /// Puts everything that is not known to be there into a backend.
     pub(crate) fn save(&self, to: &Source) -> Result<(), StorageError> {
-        node::save(&self.root, to, node::LEVELS_MAX)
+        self.root.save(to, LEVELS_MAX)
     }
 
     pub(crate) fn root(&self) -> &Link {

@@ -2,22 +2,21 @@
 //! of a large one. Must not know paths, nor how directories are searched or changed.
 
 use super::Kind;
-use super::lazy::{Lazy, Link, Object};
 use crate::backend::Source;
 use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
-use crate::contents::Contents;
+use crate::contents::value::{self, Value};
 use crate::error::StorageError;
 use crate::id::Id;
+use crate::lazy::{Lazy, Object, See};
 use crate::path::Step;
 
 /// The most entries of a leaf; a directory with more is a branch.
 pub(crate) const LEAF_MAX: usize = 32;
 /// The parts of a branch: one for each value of four bits of a step's hash.
 pub(crate) const SLOTS: usize = 16;
-/// Contents whose encoding is no longer than this are kept inside the node.
-pub(crate) const INLINE_MAX: usize = 64;
-/// The most levels of nodes in a tree.
-pub(crate) const LEVELS_MAX: usize = 1024;
+
+/// A shared node.
+pub(crate) type Link = Lazy<Node>;
 
 /// A directory, or a part of one. Which form it has depends only on the entries, never on how
 /// they came: up to [`LEAF_MAX`] of them are a leaf, more are a branch.
@@ -45,9 +44,6 @@ pub(crate) enum Entry {
     Directory(Link),
     Value(Value),
 }
-
-/// Contents, which small ones are inside their node and large ones an object of their own.
-pub(crate) type Value = Lazy<Contents>;
 
 impl Entry {
     pub(crate) fn kind(&self) -> Kind {
@@ -93,42 +89,6 @@ pub(crate) fn count(slots: &Slots) -> u64 {
     slots.iter().flatten().map(|part| part.count).sum()
 }
 
-/// Saves a node and everything below it that is not known to be in the backend.
-pub(crate) fn save(link: &Link, to: &Source, levels_left: usize) -> Result<(), StorageError> {
-    let Some(levels_left) = levels_left.checked_sub(1) else {
-        return Err(StorageError::TooDeep { levels_max: LEVELS_MAX });
-    };
-    link.save(to, |node| match node {
-        Node::Leaf(entries) => entries.iter().try_for_each(|(_, entry)| match entry {
-            Entry::Directory(link) => save(link, to, levels_left),
-            Entry::Value(value) => save_value(value, to),
-        }),
-        Node::Branch(slots) => {
-            slots.iter().flatten().try_for_each(|part| save(&part.link, to, levels_left))
-        }
-    })
-}
-
-fn save_value(value: &Value, to: &Source) -> Result<(), StorageError> {
-    match value.loaded() {
-        Some(contents) if contents.encode().len() <= INLINE_MAX => Ok(()),
-        _ => value.save(to, |_| Ok(())),
-    }
-}
-
-impl Object for Contents {
-    fn encode(&self) -> Vec<u8> {
-        Contents::encode(self)
-    }
-
-    fn decode(bytes: &[u8], _home: &Source) -> Result<Contents, DecodeError> {
-        if bytes.len() <= INLINE_MAX {
-            return Err(DecodeError::NotCanonical("small contents outside their node"));
-        }
-        Contents::decode(bytes)
-    }
-}
-
 impl Object for Node {
     fn encode(&self) -> Vec<u8> {
         let mut to = Writer::object(ObjectKind::Node);
@@ -164,6 +124,16 @@ impl Object for Node {
         from.end()?;
         Ok(node)
     }
+
+    fn links(&self, see: &mut See<'_>) -> Result<(), StorageError> {
+        match self {
+            Node::Leaf(entries) => entries.iter().try_for_each(|(_, entry)| match entry {
+                Entry::Directory(link) => see(link),
+                Entry::Value(value) => value::links(value, see),
+            }),
+            Node::Branch(slots) => slots.iter().flatten().try_for_each(|part| see(&part.link)),
+        }
+    }
 }
 
 fn encode_entry(entry: &Entry, to: &mut Writer) {
@@ -172,19 +142,7 @@ fn encode_entry(entry: &Entry, to: &mut Writer) {
             to.byte(b'd');
             to.id(&link.id());
         }
-        Entry::Value(value) => {
-            let small = value.loaded().map(Contents::encode).filter(|it| it.len() <= INLINE_MAX);
-            match small {
-                Some(bytes) => {
-                    to.byte(b'i');
-                    to.bytes(&bytes);
-                }
-                None => {
-                    to.byte(b'v');
-                    to.id(&value.id());
-                }
-            }
-        }
+        Entry::Value(value) => value::encode(value, to),
     }
 }
 
@@ -212,15 +170,7 @@ fn decode_entry(from: &mut Reader<'_>, home: &Source) -> Result<Entry, DecodeErr
             }
             id => Entry::Directory(Link::stored(id, home.clone())),
         },
-        b'v' => Entry::Value(Value::stored(from.id()?, home.clone())),
-        b'i' => {
-            let bytes = from.bytes()?;
-            if bytes.len() > INLINE_MAX {
-                return Err(DecodeError::NotCanonical("large contents inside a node"));
-            }
-            Entry::Value(Value::new(Contents::decode(bytes)?))
-        }
-        other => return Err(DecodeError::Tag(other)),
+        tag => Entry::Value(value::decode(tag, from, home)?),
     })
 }
 

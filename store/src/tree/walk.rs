@@ -1,7 +1,6 @@
 //! Owns the walk over all contents of a tree. Must not know how directories are made of nodes.
 
-use super::lazy::Link;
-use super::node::Entry;
+use super::node::{Entry, Link};
 use super::{TreeError, directory};
 use crate::contents::Contents;
 use crate::path::{Path, Step};

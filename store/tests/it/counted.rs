@@ -4,13 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jitsu_store::backend::Memory;
-use jitsu_store::{Backend, BranchName, HeadChange, Id, IdPrefix, ObjectKind, StorageError};
+use jitsu_store::{
+    Backend, BranchName, HeadChange, Id, IdPrefix, ObjectKind, StorageError, references,
+};
 
-/// A backend in memory that counts reads.
+/// A backend in memory that counts reads, and refuses an object before what it refers to.
 #[derive(Default)]
 pub(crate) struct Counted {
     inner: Memory,
     gets: AtomicU64,
+    reads: AtomicU64,
+    writes: AtomicU64,
+}
+
+/// How many objects of contents were read and written: not directories, nor commits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
 }
 
 impl Counted {
@@ -18,15 +29,32 @@ impl Counted {
     pub(crate) fn gets(&self) -> u64 {
         self.gets.swap(0, Ordering::SeqCst)
     }
+
+    /// What contents cost since the last call.
+    pub(crate) fn cost(&self) -> Cost {
+        let taken = |count: &AtomicU64| count.swap(0, Ordering::SeqCst);
+        Cost { reads: taken(&self.reads), writes: taken(&self.writes) }
+    }
+}
+
+fn is_contents(bytes: &[u8]) -> bool {
+    matches!(ObjectKind::of(bytes), Some(ObjectKind::Contents | ObjectKind::Part))
 }
 
 impl Backend for Counted {
     fn get(&self, id: &Id) -> Result<Option<Arc<[u8]>>, StorageError> {
         self.gets.fetch_add(1, Ordering::SeqCst);
-        self.inner.get(id)
+        let found = self.inner.get(id)?;
+        let is_counted = found.as_deref().is_some_and(is_contents);
+        self.reads.fetch_add(u64::from(is_counted), Ordering::SeqCst);
+        Ok(found)
     }
 
     fn put(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
+        for below in references(bytes).unwrap() {
+            assert!(self.inner.get(&below)?.is_some(), "an object before what it refers to");
+        }
+        self.writes.fetch_add(u64::from(is_contents(bytes)), Ordering::SeqCst);
         self.inner.put(id, bytes)
     }
 

@@ -12,5 +12,6 @@ mod log;
 mod merge;
 mod model;
 mod names;
+mod queue;
 mod tree;
 mod watch;

@@ -1,22 +1,35 @@
-//! Owns when a node or a value is hashed, encoded, loaded and saved: as late as possible, and
-//! once. Must not know what it holds.
+//! Owns when an object is hashed, encoded, loaded and saved: as late as possible, and once. Must
+//! not know what it holds.
 
 use std::sync::{Arc, OnceLock};
 
-use super::node::Node;
 use crate::backend::Source;
 use crate::codec::DecodeError;
 use crate::error::{Damage, Place, StorageError};
 use crate::id::Id;
 
-/// A shared node.
-pub(crate) type Link = Lazy<Node>;
+/// The most levels of objects below a commit.
+pub(crate) const LEVELS_MAX: usize = 1024;
 
 /// Something that is an object when it is stored.
-pub(crate) trait Object: Clone {
+pub(crate) trait Object {
     fn encode(&self) -> Vec<u8>;
-    fn decode(bytes: &[u8], home: &Source) -> Result<Self, DecodeError>;
+    fn decode(bytes: &[u8], home: &Source) -> Result<Self, DecodeError>
+    where
+        Self: Sized;
+    /// Shows every object that this one refers to.
+    fn links(&self, see: &mut See<'_>) -> Result<(), StorageError>;
 }
+
+/// An object that another one refers to, whatever kind of object it is.
+pub(crate) trait Linked {
+    fn id(&self) -> Id;
+    /// Puts the object and all that it refers to into a backend, unless it is known to be there.
+    fn save(&self, to: &Source, levels_left: usize) -> Result<(), StorageError>;
+}
+
+/// What is done with each object that another one refers to.
+pub(crate) type See<'a> = dyn FnMut(&dyn Linked) -> Result<(), StorageError> + 'a;
 
 /// A shared object of which the value, the id, or both are known. A clone is the same object.
 pub(crate) struct Lazy<T>(Arc<State<T>>);
@@ -30,7 +43,7 @@ struct State<T> {
     home: OnceLock<Source>,
 }
 
-impl<T: Object> Lazy<T> {
+impl<T: Object + Clone> Lazy<T> {
     pub(crate) fn new(value: T) -> Lazy<T> {
         let (id, home) = (OnceLock::new(), OnceLock::new());
         Lazy(Arc::new(State { id, value: value.into(), home }))
@@ -87,18 +100,29 @@ impl<T: Object> Lazy<T> {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Puts the object into a backend, unless it is known to be there. `below` saves what it
-    /// refers to, which must be there first.
-    pub(crate) fn save(
-        &self,
-        to: &Source,
-        below: impl FnOnce(&T) -> Result<(), StorageError>,
-    ) -> Result<(), StorageError> {
+    /// An error that says what is wrong with the object. Objects come from anywhere, and each may
+    /// be well-formed while they do not fit each other.
+    pub(crate) fn misfit(&self, fault: &'static str) -> StorageError {
+        let what = DecodeError::NotCanonical(fault).into();
+        StorageError::Corrupt { what, at: Place::Object(self.id()) }
+    }
+}
+
+impl<T: Object + Clone> Linked for Lazy<T> {
+    fn id(&self) -> Id {
+        Lazy::id(self)
+    }
+
+    fn save(&self, to: &Source, levels_left: usize) -> Result<(), StorageError> {
+        let Some(levels_left) = levels_left.checked_sub(1) else {
+            return Err(StorageError::TooDeep { levels_max: LEVELS_MAX });
+        };
         if self.0.home.get().is_some_and(|home| home.is(to)) {
             return Ok(());
         }
         let value = self.load()?;
-        below(value)?;
+        // What it refers to must be there first.
+        value.links(&mut |below| below.save(to, levels_left))?;
         let bytes = value.encode();
         let id = *self.0.id.get_or_init(|| Id::of(&bytes));
         to.put(&id, &bytes)?;
