@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::backend::HeadChange;
-use crate::commit::{Commit, Meta};
+use crate::commit::{Commit, Key, Meta, Parent};
 use crate::error::{PublishError, StorageError};
-use crate::history::{self, Ancestors, Fresh};
+use crate::history::{self, Ancestors, Fresh, Moved};
 use crate::id::Id;
 use crate::merge::{self, Conflict, First};
 use crate::name::BranchName;
@@ -48,7 +47,7 @@ pub struct Batch {
 /// A branch as the batch sees it.
 struct Seen {
     /// The head when the batch first looked.
-    old: Option<Id>,
+    old: Option<Commit>,
     new: Option<Commit>,
     moved: bool,
 }
@@ -82,7 +81,8 @@ impl Batch {
         meta: Meta,
     ) -> Result<Commit, StorageError> {
         let head = self.head(branch)?;
-        let commit = self.create(head.as_slice(), tree, meta)?;
+        let parents: Vec<_> = head.iter().collect();
+        let commit = self.create(&parents, tree, meta)?;
         self.move_to(branch, Some(commit.clone()))?;
         Ok(commit)
     }
@@ -99,16 +99,16 @@ impl Batch {
     ) -> Result<Merged, StorageError> {
         let theirs = self.find(from)?;
         let Some(ours) = self.head(into)? else {
-            let commit = self.create(std::slice::from_ref(&theirs), theirs.tree(), meta)?;
+            let commit = self.create(&[&theirs], theirs.tree(), meta)?;
             self.move_to(into, Some(commit.clone()))?;
             return Ok(Merged::Commit(commit));
         };
         let Some(base) = self.base(into, &ours, &theirs)? else { return Ok(Merged::Already) };
-        let first = if ours.order() <= theirs.order() { First::Ours } else { First::Theirs };
+        let first = if ours.is_before(&theirs) { First::Ours } else { First::Theirs };
         match merge::trees(&base, &ours.tree(), &theirs.tree(), first)? {
             Err(conflicts) => Ok(Merged::Conflicts(conflicts)),
             Ok(tree) => {
-                let commit = self.create(&[ours, theirs], tree, meta)?;
+                let commit = self.create(&[&ours, &theirs], tree, meta)?;
                 self.move_to(into, Some(commit.clone()))?;
                 Ok(Merged::Commit(commit))
             }
@@ -131,25 +131,21 @@ impl Batch {
     /// Publishes everything, durably, or nothing. A batch that moved nothing is published without
     /// asking anyone.
     pub fn publish(self) -> Result<(), PublishError> {
-        let moved: Vec<_> = self.seen.into_iter().filter(|(_, seen)| seen.moved).collect();
-        let changes: Vec<HeadChange> = moved
-            .iter()
-            .map(|(branch, seen)| HeadChange {
-                branch: branch.clone(),
-                old: seen.old,
-                new: seen.new.as_ref().map(Commit::id),
-            })
+        let moved: Vec<Moved> = self
+            .seen
+            .into_iter()
+            .filter(|(_, seen)| seen.moved)
+            .map(|(branch, Seen { old, new, .. })| Moved { branch, old, new })
             .collect();
-        self.store.publish(&changes)?;
-        let heads = moved.into_iter().filter_map(|(branch, seen)| Some((branch, seen.new?)));
-        self.store.keep(heads, self.ancestors);
+        self.store.publish(&moved)?;
+        self.store.keep(self.ancestors);
         Ok(())
     }
 
     fn look(&mut self, branch: &BranchName) -> Result<&mut Seen, StorageError> {
         if !self.seen.contains_key(branch) {
-            let new = self.store.head(branch)?;
-            let seen = Seen { old: new.as_ref().map(Commit::id), new, moved: false };
+            let head = self.store.head(branch)?;
+            let seen = Seen { old: head.clone(), new: head, moved: false };
             self.seen.insert(branch.clone(), seen);
         }
         Ok(self.seen.get_mut(branch).expect("BUG: just inserted"))
@@ -162,8 +158,15 @@ impl Batch {
         Ok(())
     }
 
+    fn parent(&self, parent: &Parent) -> Result<Commit, StorageError> {
+        match self.fresh.get(&parent.key()) {
+            Some(commit) => Ok(commit.clone()),
+            None => self.store.history().parent(parent),
+        }
+    }
+
     fn find(&self, id: &Id) -> Result<Commit, StorageError> {
-        match self.fresh.get(id) {
+        match self.fresh.get(&Key::Id(*id)) {
             Some(commit) => Ok(commit.clone()),
             None => self.store.history().commit(id),
         }
@@ -171,13 +174,13 @@ impl Batch {
 
     fn create(
         &mut self,
-        parents: &[Commit],
+        parents: &[&Commit],
         tree: Tree,
         meta: Meta,
     ) -> Result<Commit, StorageError> {
-        let (commit, is_new) = self.store.create(parents, tree, meta)?;
+        let (commit, is_new) = self.store.history().create(parents, tree, meta)?;
         if is_new {
-            self.fresh.insert(commit.id(), commit.clone());
+            self.fresh.insert(commit.key(), commit.clone());
         }
         Ok(commit)
     }
@@ -202,12 +205,10 @@ impl Batch {
         theirs: &Commit,
     ) -> Result<Option<Tree>, StorageError> {
         let history = self.store.history();
-        let mut is_merged = |commit: &Commit| {
-            known.contain(history, &commit.id(), commit.generation(), &self.fresh)
-        };
+        let mut is_merged = |commit: &Commit| known.contain(history, commit, &self.fresh);
         let already = match is_merged(theirs)? {
             Some(already) => already,
-            None => history::is_ancestor(history, &theirs.id(), &ours.id())?,
+            None => history::is_ancestor(history, theirs, ours)?,
         };
         if already {
             return Ok(None);
@@ -216,9 +217,9 @@ impl Batch {
         // only lowest common ancestor; any other shape needs the general walk.
         let mut at = theirs.clone();
         loop {
-            at = match at.parents() {
+            at = match at.links() {
                 [] => return Ok(Some(Tree::empty())),
-                [parent] => self.find(parent)?,
+                [parent] => self.parent(parent)?,
                 _ => break,
             };
             match is_merged(&at)? {
@@ -227,7 +228,7 @@ impl Batch {
                 None => break,
             }
         }
-        self.store.bases().of(history, &ours.id(), &theirs.id()).map(Some)
+        self.store.bases().of(history, ours, theirs).map(Some)
     }
 
     /// What is known about the ancestors of a head: from this batch, from an earlier one, or
@@ -243,21 +244,21 @@ impl Batch {
             }
             return Ok(known);
         }
-        Ancestors::of(history, head.id(), &self.fresh)
+        Ancestors::of(history, head, &self.fresh)
     }
 
     /// The commits that followed each other from `old`, which is not among them, to `head`,
     /// backwards; `None` if they are too many, or the branch was moved elsewhere.
-    fn line(&self, old: Id, head: &Commit) -> Result<Option<Vec<Commit>>, StorageError> {
+    fn line(&self, old: Key, head: &Commit) -> Result<Option<Vec<Commit>>, StorageError> {
         let mut line = Vec::new();
         let mut at = head.clone();
-        while at.id() != old {
-            let Some(parent) = at.parents().first().copied() else { return Ok(None) };
+        while at.key() != old {
+            let Some(parent) = at.links().first().cloned() else { return Ok(None) };
             line.push(at);
             if line.len() > LINE_MAX {
                 return Ok(None);
             }
-            at = self.find(&parent)?;
+            at = self.parent(&parent)?;
         }
         Ok(Some(line))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::backend::Source;
 use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
@@ -34,24 +34,46 @@ pub struct Commit {
     tree: Tree,
 }
 
-/// What a commit holds besides its tree, which is loaded on its own.
+/// What a commit holds besides its tree as somebody looks at it.
 pub(crate) struct Record {
-    id: Id,
-    root: Id,
-    parents: Vec<Id>,
+    /// Known if it was loaded, or asked for.
+    id: OnceLock<Id>,
+    /// What tells it from all others, if it is a value.
+    serial: Option<u64>,
+    /// The tree as it was when nobody had looked at it, so that the record can be kept without.
+    tree: Tree,
+    parents: Vec<Parent>,
     generation: u64,
     meta: Meta,
 }
 
+/// A commit that another one was made from.
+#[derive(Clone)]
+pub(crate) enum Parent {
+    /// As a value.
+    Here(Commit),
+    /// As an object.
+    Stored(Id),
+}
+
+/// What tells a commit from all others of its store, without hashing it: of one store, all have
+/// the same kind of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Key {
+    Serial(u64),
+    Id(Id),
+}
+
 impl Commit {
-    /// The id.
+    /// The id, for which it and everything before it is hashed if that was not done yet: a store
+    /// that keeps values does so when somebody asks.
     pub fn id(&self) -> Id {
-        self.record.id
+        self.record.id()
     }
 
     /// The commits it was made from: none for a first commit, the head of the branch first.
-    pub fn parents(&self) -> &[Id] {
-        &self.record.parents
+    pub fn parents(&self) -> Vec<Id> {
+        self.record.parents.iter().map(Parent::id).collect()
     }
 
     /// The tree, loaded as it is looked at.
@@ -61,7 +83,7 @@ impl Commit {
 
     /// Who made it, when, and what it is about.
     pub fn meta(&self) -> &Meta {
-        self.record.meta()
+        &self.record.meta
     }
 
     /// One more than the greatest generation of its parents; 1 without parents. An ancestor has
@@ -70,87 +92,143 @@ impl Commit {
         self.record.generation
     }
 
-    /// Where the order of the two sides of a merge matters, the lesser is first: by time, and by
-    /// id at the same time, so that it does not depend on which branch merges the other.
-    pub(crate) fn order(&self) -> (u64, Id) {
-        self.record.order()
+    /// Whether `self` is first, where the order of the two sides of a merge matters: by time, and
+    /// by id at the same time, so that it does not depend on which branch merges the other.
+    pub(crate) fn is_before(&self, other: &Commit) -> bool {
+        let times = self.meta().time_ms.cmp(&other.meta().time_ms);
+        times.then_with(|| self.id().cmp(&other.id())).is_le()
     }
 
     /// Makes a commit and puts it, its tree first. Whether it was not there before.
     pub(crate) fn create(
         to: &Source,
-        parents: &[&Record],
+        parents: &[&Commit],
         tree: Tree,
         meta: Meta,
     ) -> Result<(Commit, bool), StorageError> {
         tree.save(to)?;
-        let root = tree.id();
-        let generation = 1 + parents.iter().map(|parent| parent.generation).max().unwrap_or(0);
-        let parents = parents.iter().map(|parent| parent.id).collect();
-        // The id is not known before the rest is encoded.
-        let id = Id::from_bytes([0; 32]);
-        let mut record = Record { id, root, parents, generation, meta };
+        let unloaded = Tree::stored(tree.id(), to.clone());
+        let record = Record::new(None, parents, unloaded, meta);
         let bytes = record.encode();
-        record.id = Id::of(&bytes);
-        let is_new = to.get(&record.id)?.is_none();
-        to.put(&record.id, &bytes)?;
+        let id = Id::of(&bytes);
+        let _ = record.id.set(id);
+        let is_new = to.get(&id)?.is_none();
+        to.put(&id, &bytes)?;
         Ok((Commit { record: Arc::new(record), tree }, is_new))
+    }
+
+    /// A commit that is a value, and the `serial`-th of its store.
+    pub(crate) fn value(serial: u64, parents: &[&Commit], tree: Tree, meta: Meta) -> Commit {
+        let record = Record::new(Some(serial), parents, tree.clone(), meta);
+        Commit { record: Arc::new(record), tree }
     }
 
     /// A commit of which nothing but the record is in memory.
     pub(crate) fn stored(record: Arc<Record>, home: &Source) -> Commit {
-        let tree = Tree::stored(record.root, home.clone());
+        let tree = Tree::stored(record.tree.id(), home.clone());
         Commit { record, tree }
     }
 
     pub(crate) fn record(&self) -> &Arc<Record> {
         &self.record
     }
+
+    /// It, as a parent of others.
+    pub(crate) fn link(&self) -> Parent {
+        match self.record.serial {
+            Some(_) => Parent::Here(self.clone()),
+            None => Parent::Stored(self.id()),
+        }
+    }
+
+    pub(crate) fn links(&self) -> &[Parent] {
+        &self.record.parents
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.record.serial.map_or_else(|| Key::Id(self.id()), Key::Serial)
+    }
+}
+
+impl Parent {
+    pub(crate) fn id(&self) -> Id {
+        match self {
+            Parent::Here(commit) => commit.id(),
+            Parent::Stored(id) => *id,
+        }
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        match self {
+            Parent::Here(commit) => commit.key(),
+            Parent::Stored(id) => Key::Id(*id),
+        }
+    }
 }
 
 impl fmt::Debug for Commit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Commit")
-            .field("id", &self.record.id)
-            .field("parents", &self.record.parents)
-            .field("message", &self.record.meta.message)
+            .field("id", &self.id())
+            .field("parents", &self.parents())
+            .field("message", &self.meta().message)
             .finish_non_exhaustive()
     }
 }
 
 impl Record {
+    fn new(serial: Option<u64>, parents: &[&Commit], tree: Tree, meta: Meta) -> Record {
+        let generation = 1 + parents.iter().map(|parent| parent.generation()).max().unwrap_or(0);
+        let parents = parents.iter().map(|parent| parent.link()).collect();
+        Record { id: OnceLock::new(), serial, tree, parents, generation, meta }
+    }
+
     pub(crate) fn load(id: &Id, from: &Source) -> Result<Option<Record>, StorageError> {
         let Some(bytes) = from.get(id)? else { return Ok(None) };
-        decode_checked(id, &bytes, |bytes| Record::decode(*id, bytes)).map(Some)
+        decode_checked(id, &bytes, |bytes| Record::decode(*id, bytes, from)).map(Some)
     }
 
-    pub(crate) fn parents(&self) -> &[Id] {
-        &self.parents
+    fn id(&self) -> Id {
+        if let Some(id) = self.id.get() {
+            return *id;
+        }
+        // A long line of commits whose ids nobody asked for: the oldest first, without recursion.
+        let mut line: Vec<Arc<Record>> = Vec::new();
+        loop {
+            match line.last().map_or(self, |last| last).unnamed() {
+                Some(below) => line.push(below),
+                None => match line.pop() {
+                    Some(last) => _ = last.name(),
+                    None => return self.name(),
+                },
+            }
+        }
     }
 
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
+    /// The id, where those of all parents are known.
+    fn name(&self) -> Id {
+        *self.id.get_or_init(|| Id::of(&self.encode()))
     }
 
-    pub(crate) fn meta(&self) -> &Meta {
-        &self.meta
-    }
-
-    pub(crate) fn order(&self) -> (u64, Id) {
-        (self.meta.time_ms, self.id)
+    /// A parent whose id is not known.
+    fn unnamed(&self) -> Option<Arc<Record>> {
+        self.parents.iter().find_map(|parent| match parent {
+            Parent::Here(commit) if commit.record.id.get().is_none() => Some(commit.record.clone()),
+            _ => None,
+        })
     }
 
     /// The ids it refers to.
     pub(crate) fn references(&self) -> impl Iterator<Item = Id> {
-        [self.root].into_iter().chain(self.parents.iter().copied())
+        [self.tree.id()].into_iter().chain(self.parents.iter().map(Parent::id))
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut to = Writer::object(ObjectKind::Commit);
-        to.id(&self.root);
+        to.id(&self.tree.id());
         to.number(self.parents.len() as u64);
         for parent in &self.parents {
-            to.id(parent);
+            to.id(&parent.id());
         }
         to.number(self.generation);
         to.number(self.meta.time_ms);
@@ -164,9 +242,9 @@ impl Record {
         to.finish()
     }
 
-    pub(crate) fn decode(id: Id, bytes: &[u8]) -> Result<Record, DecodeError> {
+    pub(crate) fn decode(id: Id, bytes: &[u8], home: &Source) -> Result<Record, DecodeError> {
         let mut from = Reader::object(bytes, ObjectKind::Commit)?;
-        let root = from.id()?;
+        let tree = Tree::stored(from.id()?, home.clone());
         let parents = decode_parents(&mut from)?;
         let generation = from.number()?;
         if generation == 0 || (parents.is_empty() && generation != 1) {
@@ -185,16 +263,30 @@ impl Record {
         }
         from.end()?;
         let meta = Meta { time_ms, author, message, fields };
-        Ok(Record { id, root, parents, generation, meta })
+        Ok(Record { id: id.into(), serial: None, tree, parents, generation, meta })
     }
 }
 
-fn decode_parents(from: &mut Reader<'_>) -> Result<Vec<Id>, DecodeError> {
+/// Not by recursion: a line of values may be longer than a stack is deep.
+impl Drop for Record {
+    fn drop(&mut self) {
+        let mut orphans = std::mem::take(&mut self.parents);
+        while let Some(orphan) = orphans.pop() {
+            if let Parent::Here(Commit { record, .. }) = orphan
+                && let Some(mut record) = Arc::into_inner(record)
+            {
+                orphans.append(&mut record.parents);
+            }
+        }
+    }
+}
+
+fn decode_parents(from: &mut Reader<'_>) -> Result<Vec<Parent>, DecodeError> {
     let count = from.count(32)?;
     if count > PARENTS_MAX {
         return Err(DecodeError::NotCanonical("too many parents"));
     }
-    let mut parents = Vec::with_capacity(count);
+    let mut parents: Vec<Id> = Vec::with_capacity(count);
     for _ in 0..count {
         let parent = from.id()?;
         if parents.contains(&parent) {
@@ -202,5 +294,5 @@ fn decode_parents(from: &mut Reader<'_>) -> Result<Vec<Id>, DecodeError> {
         }
         parents.push(parent);
     }
-    Ok(parents)
+    Ok(parents.into_iter().map(Parent::Stored).collect())
 }

@@ -37,7 +37,7 @@ pub fn references(bytes: &[u8]) -> Result<Vec<Id>, DecodeError> {
         Some(ObjectKind::Part) => contents::part(bytes, &nowhere)?.links(see),
         Some(ObjectKind::Node) => Node::decode(bytes, &nowhere)?.links(see),
         Some(ObjectKind::Commit) => {
-            ids.extend(Record::decode(Id::of(bytes), bytes)?.references());
+            ids.extend(Record::decode(Id::of(bytes), bytes, &nowhere)?.references());
             Ok(())
         }
         None => {

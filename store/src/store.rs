@@ -4,14 +4,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
-use crate::backend::{Backend, HeadChange, Memory, Source};
+use crate::backend::{Backend, Source};
 use crate::batch::{Batch, Merged};
 use crate::cache::Bounded;
-use crate::codec::ObjectKind;
 use crate::commit::{Commit, Meta};
 use crate::diff::{self, Change};
 use crate::error::{MergeError, PublishError, StorageError, UpdateError};
-use crate::history::{self, Ancestors, Bases, History, Log};
+use crate::history::{self, Ancestors, Bases, History, Log, Moved, Stored, Values};
 use crate::id::{Id, IdPrefix};
 use crate::merge::{self, Conflict, First};
 use crate::name::BranchName;
@@ -22,8 +21,6 @@ use crate::watch::{HeadMoved, Watch, Watches};
 pub const TRIES_MAX: usize = 13;
 /// The most commits that [`Store::find_commits`] finds.
 pub const FOUND_MAX: usize = 64;
-/// Half of how many heads are kept with what was loaded of their trees.
-const HEADS_HALF: usize = 512;
 /// Half of for how many branches it is kept what was merged into them.
 const ANCESTORS_HALF: usize = 4;
 
@@ -50,10 +47,8 @@ pub struct Store {
 }
 
 struct Shared {
-    source: Source,
     history: Arc<History>,
     bases: Bases,
-    heads: Mutex<Bounded<BranchName, Commit>>,
     ancestors: Mutex<Bounded<BranchName, Arc<Mutex<Option<Ancestors>>>>>,
     watches: Watches,
     listeners: RwLock<Vec<Listener>>,
@@ -65,62 +60,46 @@ impl Store {
     /// A store over a backend. Two stores over one backend see each other's commits, but not
     /// each other's watches.
     pub fn open(backend: Arc<dyn Backend>) -> Result<Store, StorageError> {
-        let source = Source(backend);
-        // A head that cannot be read is better told now than at the first merge.
-        let history = Arc::new(History::new(source.clone()));
-        for (_, head) in source.branches()? {
-            history.record(&head)?;
-        }
+        Ok(Store::over(History::Stored(Stored::open(Source(backend))?)))
+    }
+
+    fn over(history: History) -> Store {
         let shared = Shared {
-            source,
-            history,
+            history: Arc::new(history),
             bases: Bases::new(),
-            heads: Mutex::new(Bounded::new(HEADS_HALF)),
             ancestors: Mutex::new(Bounded::new(ANCESTORS_HALF)),
             watches: Watches::default(),
             listeners: RwLock::default(),
         };
-        Ok(Store { shared: Arc::new(shared) })
+        Store { shared: Arc::new(shared) }
     }
 
-    /// An empty store in memory.
+    /// An empty store in memory that keeps values: nothing is encoded, and nothing is hashed before
+    /// somebody asks for an id. (Over a [`crate::backend::Memory`] it is all done as on a disk.)
     pub fn memory() -> Store {
-        Store::open(Arc::new(Memory::new())).expect("BUG: an empty backend cannot fail")
+        Store::over(History::Values(Values::default()))
     }
 
     /// The newest durable commit of a branch; `None` if there is no such branch.
     pub fn head(&self, branch: &BranchName) -> Result<Option<Commit>, StorageError> {
-        let Some(id) = self.shared.source.head(branch)? else {
-            self.heads().remove(branch);
-            return Ok(None);
-        };
-        if let Some(commit) = self.heads().get(branch)
-            && commit.id() == id
-        {
-            return Ok(Some(commit));
-        }
-        let commit = self.shared.history.commit(&id)?;
-        self.heads().insert(branch.clone(), commit.clone());
-        Ok(Some(commit))
+        self.shared.history.head(branch)
     }
 
     /// All branches and their heads, by name.
     pub fn branches(&self) -> Result<Vec<(BranchName, Id)>, StorageError> {
-        self.shared.source.branches()
+        self.shared.history.branches()
     }
 
     /// A commit; `None` if it is not in this store.
     pub fn commit(&self, id: &Id) -> Result<Option<Commit>, StorageError> {
-        let record = self.shared.history.find(id)?;
-        Ok(record.map(|record| Commit::stored(record, &self.shared.source)))
+        self.shared.history.find(id)
     }
 
     /// All commits whose ids begin with these hexadecimal digits, sorted, but at most
     /// [`FOUND_MAX`]. Digits that no id has find nothing.
     pub fn find_commits(&self, hex_prefix: &str) -> Result<Vec<Id>, StorageError> {
         let Ok(prefix) = hex_prefix.parse::<IdPrefix>() else { return Ok(Vec::new()) };
-        let source = &self.shared.source;
-        let mut found = source.ids_with_prefix(ObjectKind::Commit, &prefix, FOUND_MAX)?;
+        let mut found = self.shared.history.ids_with_prefix(&prefix, FOUND_MAX)?;
         found.sort_unstable();
         Ok(found)
     }
@@ -194,12 +173,17 @@ impl Store {
     /// The lowest common ancestors of two commits, sorted: none if they are unrelated, several if
     /// their branches were merged into each other crosswise.
     pub fn lcas(&self, a: &Id, b: &Id) -> Result<Vec<Id>, StorageError> {
-        history::lcas(&self.shared.history, &[*a], &[*b])
+        let history = &self.shared.history;
+        let found = history::lcas(history, &[history.commit(a)?], &[history.commit(b)?])?;
+        let mut ids: Vec<Id> = found.iter().map(Commit::id).collect();
+        ids.sort_unstable();
+        Ok(ids)
     }
 
     /// Whether a commit is `of` itself or an ancestor of it.
     pub fn is_ancestor(&self, ancestor: &Id, of: &Id) -> Result<bool, StorageError> {
-        history::is_ancestor(&self.shared.history, ancestor, of)
+        let history = &self.shared.history;
+        history::is_ancestor(history, &history.commit(ancestor)?, &history.commit(of)?)
     }
 
     /// A commit and all its ancestors, newest first.
@@ -209,7 +193,7 @@ impl Store {
 
     /// The movements of a branch from now on, whether it exists or not.
     pub fn watch(&self, branch: &BranchName) -> Result<Watch, StorageError> {
-        self.shared.watches.watch(branch, &self.shared.source)
+        self.shared.watches.watch(branch, &self.shared.history)
     }
 
     /// Calls this after each publishing, when the heads are durable, on the thread that published.
@@ -219,50 +203,25 @@ impl Store {
         self.shared.listeners.write().expect(PANICKED).push(listener);
     }
 
-    pub(crate) fn create(
-        &self,
-        parents: &[Commit],
-        tree: Tree,
-        meta: Meta,
-    ) -> Result<(Commit, bool), StorageError> {
-        let parents: Vec<_> = parents.iter().map(|parent| &**parent.record()).collect();
-        let (commit, is_new) = Commit::create(&self.shared.source, &parents, tree, meta)?;
-        self.shared.history.learn(&commit);
-        Ok((commit, is_new))
-    }
-
-    pub(crate) fn publish(&self, changes: &[HeadChange]) -> Result<(), PublishError> {
-        if changes.is_empty() {
+    pub(crate) fn publish(&self, moved: &[Moved]) -> Result<(), PublishError> {
+        if moved.is_empty() {
             return Ok(());
         }
-        let source = &self.shared.source;
-        if !source.set_heads(changes)? {
-            return Err(PublishError::Raced(raced(changes, source)?));
+        let history = &self.shared.history;
+        if !history.set_heads(moved)? {
+            return Err(PublishError::Raced(raced(moved, history)?));
         }
-        let moved: Vec<HeadMoved> = changes
-            .iter()
-            .map(|HeadChange { branch, old, new }| HeadMoved {
-                branch: branch.clone(),
-                old: *old,
-                new: *new,
-            })
-            .collect();
-        self.shared.watches.ring(&moved, source);
-        for listener in self.shared.listeners.read().expect(PANICKED).iter() {
-            listener(&moved);
+        self.shared.watches.ring(moved, history);
+        let listeners = self.shared.listeners.read().expect(PANICKED);
+        if !listeners.is_empty() {
+            let moved: Vec<HeadMoved> = moved.iter().map(HeadMoved::of).collect();
+            listeners.iter().for_each(|listener| listener(&moved));
         }
         Ok(())
     }
 
     /// Keeps in memory what a batch that was published knows.
-    pub(crate) fn keep(
-        &self,
-        heads: impl Iterator<Item = (BranchName, Commit)>,
-        ancestors: HashMap<BranchName, Ancestors>,
-    ) {
-        for (branch, commit) in heads {
-            self.heads().insert(branch, commit);
-        }
+    pub(crate) fn keep(&self, ancestors: HashMap<BranchName, Ancestors>) {
         for (branch, known) in ancestors {
             self.ancestors().insert(branch, Arc::new(Mutex::new(Some(known))));
         }
@@ -283,24 +242,20 @@ impl Store {
         &self.shared.bases
     }
 
-    fn heads(&self) -> MutexGuard<'_, Bounded<BranchName, Commit>> {
-        self.shared.heads.lock().expect(PANICKED)
-    }
-
     fn ancestors(&self) -> MutexGuard<'_, Bounded<BranchName, Arc<Mutex<Option<Ancestors>>>>> {
         self.shared.ancestors.lock().expect(PANICKED)
     }
 }
 
 /// Which of these branches is not where it should be.
-fn raced(changes: &[HeadChange], source: &Source) -> Result<BranchName, StorageError> {
-    for change in changes {
-        if source.head(&change.branch)? != change.old {
-            return Ok(change.branch.clone());
+fn raced(moved: &[Moved], history: &History) -> Result<BranchName, StorageError> {
+    for Moved { branch, old, .. } in moved {
+        if history::key(history.head(branch)?.as_ref()) != history::key(old.as_ref()) {
+            return Ok(branch.clone());
         }
     }
     // By now it is back where it was: the first stands for all.
-    Ok(changes[0].branch.clone())
+    Ok(moved[0].branch.clone())
 }
 
 const PANICKED: &str = "BUG: a thread panicked inside the store";

@@ -25,7 +25,7 @@ fn through(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         Some(ObjectKind::Contents) => Ok(Contents::decode(bytes, &source())?.encode()),
         Some(ObjectKind::Part) => Ok(contents::part(bytes, &source())?.encode()),
         Some(ObjectKind::Node) => Ok(Node::decode(bytes, &source())?.encode()),
-        Some(ObjectKind::Commit) => Ok(Record::decode(Id::of(bytes), bytes)?.encode()),
+        Some(ObjectKind::Commit) => Ok(Record::decode(Id::of(bytes), bytes, &source())?.encode()),
         None => Err(DecodeError::Truncated),
     }
 }
@@ -322,6 +322,7 @@ proptest! {
             crate::Commit::create(&home, &[], crate::Tree::empty(), meta).unwrap();
         prop_assert!(is_new);
         let loaded = Record::load(&made.id(), &home).unwrap().unwrap();
+        let loaded = crate::Commit::stored(loaded.into(), &home);
         prop_assert_eq!(loaded.meta(), made.meta());
     }
 }

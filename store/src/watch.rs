@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
-use crate::backend::Source;
+use crate::commit::Commit;
 use crate::error::StorageError;
+use crate::history::{History, Moved};
 use crate::id::Id;
 use crate::name::BranchName;
 
@@ -22,6 +23,13 @@ pub struct HeadMoved {
     pub old: Option<Id>,
     /// Where it is.
     pub new: Option<Id>,
+}
+
+impl HeadMoved {
+    pub(crate) fn of(Moved { branch, old, new }: &Moved) -> HeadMoved {
+        let id = |head: &Option<Commit>| head.as_ref().map(Commit::id);
+        HeadMoved { branch: branch.clone(), old: id(old), new: id(new) }
+    }
 }
 
 /// The movements of one branch from when the watch was made. As an iterator it waits for the
@@ -109,11 +117,11 @@ impl Watches {
     pub(crate) fn watch(
         &self,
         branch: &BranchName,
-        source: &Source,
+        history: &History,
     ) -> Result<Watch, StorageError> {
         let mut bells = self.bells.lock().expect(PANICKED);
         // Read under the lock, so that no movement falls between reading and listening.
-        let head = source.head(branch)?;
+        let head = history.head(branch)?.map(|head| head.id());
         let bell = bells.get(branch).and_then(Weak::upgrade).unwrap_or_else(|| {
             bells.retain(|_, bell| bell.strong_count() > 0);
             let state = Mutex::new(Position { head, closed: false });
@@ -127,11 +135,12 @@ impl Watches {
 
     /// Tells of heads that moved. What is told is where they are by now: publishers may come here
     /// in another order than they published in.
-    pub(crate) fn ring(&self, moved: &[HeadMoved], source: &Source) {
+    pub(crate) fn ring(&self, moved: &[Moved], history: &History) {
         let bells = self.bells.lock().expect(PANICKED);
-        for HeadMoved { branch, new, .. } in moved {
+        for Moved { branch, new, .. } in moved {
             let Some(bell) = bells.get(branch).and_then(Weak::upgrade) else { continue };
-            bell.position().head = source.head(branch).unwrap_or(*new);
+            let head = history.head(branch).unwrap_or_else(|_| new.clone());
+            bell.position().head = head.map(|head| head.id());
             bell.rung.notify_all();
         }
     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use jitsu_store::backend::{Log, LogOptions};
+use jitsu_store::backend::{Log, LogOptions, Memory};
 use jitsu_store::{BranchName, Meta, Path, Store};
 
 /// A backend to measure.
@@ -22,6 +22,7 @@ impl<'a> Kind<'a> {
     pub(crate) fn all(folder: &'a FilePath) -> Vec<Kind<'a>> {
         let kind = |name, irmin, in_bulk| Kind { name, irmin, in_bulk, folder, made: Cell::new(0) };
         vec![
+            kind("memory", "mem", false),
             kind("memory-hashed", "mem", false),
             kind("log, in bulk", "pack", true),
             kind("log, each commit durable", "", false),
@@ -36,8 +37,12 @@ impl<'a> Kind<'a> {
 
     /// The store that was made last, without anything of it in memory.
     pub(crate) fn reopen(&self) -> Store {
-        if self.name.starts_with("memory") {
-            return Store::memory();
+        match self.name {
+            "memory" => return Store::memory(),
+            "memory-hashed" => {
+                return Store::open(Arc::new(Memory::new())).expect("an empty backend");
+            }
+            _ => {}
         }
         let name = format!("{}-{}", self.name.replace([' ', ','], ""), self.made.get());
         let log = Log::open(self.folder.join(name), LogOptions::default()).expect("a log");

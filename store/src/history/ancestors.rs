@@ -2,12 +2,11 @@
 //! branches into it again and again does not walk its whole history each time.
 //! Must not know which branch it is.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::History;
-use crate::commit::Commit;
+use crate::commit::{Commit, Key, Parent};
 use crate::error::StorageError;
-use crate::id::Id;
 
 /// The most ancestors that are kept, about 10 MB of them. Reaching it loses speed, not truth.
 const KNOWN_MAX: usize = 1 << 18;
@@ -18,27 +17,27 @@ const EXPLORED_AT_ONCE: usize = 16;
 /// Some ancestors of a head, and those of them whose parents have not been looked at. Every
 /// ancestor of the head is known or is an ancestor of one of those.
 pub(crate) struct Ancestors {
-    head: Id,
-    known: HashSet<Id>,
-    unexplored: BTreeSet<(u64, Id)>,
+    head: Key,
+    known: HashSet<Key>,
+    unexplored: BTreeMap<(u64, Key), Parent>,
 }
 
 /// Commits that were made by one who also knows all commits made from them.
-pub(crate) type Fresh = HashMap<Id, Commit>;
+pub(crate) type Fresh = HashMap<Key, Commit>;
 
 impl Ancestors {
     pub(crate) fn of(
         history: &History,
-        head: Id,
+        head: &Commit,
         fresh: &Fresh,
     ) -> Result<Ancestors, StorageError> {
-        let (known, unexplored) = (HashSet::new(), BTreeSet::new());
-        let mut ancestors = Ancestors { head, known, unexplored };
+        let (known, unexplored) = (HashSet::new(), BTreeMap::new());
+        let mut ancestors = Ancestors { head: head.key(), known, unexplored };
         ancestors.add(history, head, fresh)?;
         Ok(ancestors)
     }
 
-    pub(crate) fn head(&self) -> Id {
+    pub(crate) fn head(&self) -> Key {
         self.head
     }
 
@@ -49,35 +48,42 @@ impl Ancestors {
         to: &Commit,
         fresh: &Fresh,
     ) -> Result<(), StorageError> {
-        assert!(to.parents().contains(&self.head), "BUG: the head moved to a stranger");
+        let is_next = to.links().iter().any(|parent| parent.key() == self.head);
+        assert!(is_next, "BUG: the head moved to a stranger");
         if self.known.len() >= KNOWN_MAX {
-            *self = Ancestors::of(history, to.id(), fresh)?;
+            *self = Ancestors::of(history, to, fresh)?;
             return Ok(());
         }
-        self.head = to.id();
-        self.add(history, to.id(), fresh)
+        self.head = to.key();
+        self.add(history, to, fresh)
     }
 
     /// Adds a commit and what it leads to: all that is fresh, so that a fresh commit is an
     /// ancestor exactly if it is known, and a few others, which are likely to be at hand now and
     /// not when someone asks. The rest is explored when someone does.
-    fn add(&mut self, history: &History, id: Id, fresh: &Fresh) -> Result<(), StorageError> {
-        let mut reached = vec![id];
+    fn add(
+        &mut self,
+        history: &History,
+        commit: &Commit,
+        fresh: &Fresh,
+    ) -> Result<(), StorageError> {
+        let mut reached = vec![commit.link()];
         let mut at_once = EXPLORED_AT_ONCE;
-        while let Some(id) = reached.pop() {
-            if !self.known.insert(id) {
+        while let Some(parent) = reached.pop() {
+            let key = parent.key();
+            if !self.known.insert(key) {
                 continue;
             }
-            if let Some(commit) = fresh.get(&id) {
-                reached.extend(commit.parents());
+            if let Some(commit) = fresh.get(&key) {
+                reached.extend_from_slice(commit.links());
                 continue;
             }
-            let record = history.record(&id)?;
+            let commit = history.parent(&parent)?;
             if at_once > 0 {
                 at_once -= 1;
-                reached.extend(record.parents());
+                reached.extend_from_slice(commit.links());
             } else {
-                self.unexplored.insert((record.generation(), id));
+                self.unexplored.insert((commit.generation(), key), parent);
             }
         }
         Ok(())
@@ -87,25 +93,27 @@ impl Ancestors {
     pub(crate) fn contain(
         &mut self,
         history: &History,
-        id: &Id,
-        generation: u64,
+        commit: &Commit,
         fresh: &Fresh,
     ) -> Result<Option<bool>, StorageError> {
-        if self.known.contains(id) || fresh.contains_key(id) {
-            return Ok(Some(self.known.contains(id)));
+        let key = commit.key();
+        if self.known.contains(&key) || fresh.contains_key(&key) {
+            return Ok(Some(self.known.contains(&key)));
         }
         // Only a commit of greater generation can descend from it.
-        while self.unexplored.last().is_some_and(|(other, _)| *other > generation) {
+        let generation = commit.generation();
+        while self.unexplored.last_key_value().is_some_and(|((other, _), _)| *other > generation) {
             if self.known.len() >= KNOWN_MAX {
                 return Ok(None);
             }
             let (_, next) = self.unexplored.pop_last().expect("BUG: there was a last one");
-            for parent in history.record(&next)?.parents() {
-                if self.known.insert(*parent) {
-                    self.unexplored.insert((history.record(parent)?.generation(), *parent));
+            for parent in history.parent(&next)?.links() {
+                if self.known.insert(parent.key()) {
+                    let generation = history.parent(parent)?.generation();
+                    self.unexplored.insert((generation, parent.key()), parent.clone());
                 }
             }
-            if self.known.contains(id) {
+            if self.known.contains(&key) {
                 return Ok(Some(true));
             }
         }

@@ -1,12 +1,13 @@
 //! Owns the base of a merge: the tree of the lowest common ancestor, or one merged from several.
 //! Must not know branches.
 
+use std::cmp::Ordering;
 use std::sync::Mutex;
 
 use super::{History, lcas};
 use crate::cache::Bounded;
+use crate::commit::{Commit, Key};
 use crate::error::StorageError;
-use crate::id::Id;
 use crate::merge;
 use crate::tree::Tree;
 
@@ -15,17 +16,29 @@ use crate::tree::Tree;
 const BASES_HALF: usize = 64;
 
 /// Two groups of commits, each of which counts as one commit that merged the group.
-type Sides = (Vec<Id>, Vec<Id>);
+type Sides = (Vec<Commit>, Vec<Commit>);
+
+/// What they are remembered by.
+type Keys = (Vec<Key>, Vec<Key>);
 
 /// The bases of merges.
 pub(crate) struct Bases {
-    merged: Mutex<Bounded<Sides, Tree>>,
+    merged: Mutex<Bounded<Keys, Tree>>,
 }
 
 /// A base that is being made: the ancestors that are to be merged, in the order of commits.
 struct Work {
-    sides: Sides,
-    lowest: Vec<Id>,
+    keys: Keys,
+    lowest: Vec<Commit>,
+}
+
+impl Work {
+    fn new(history: &History, sides: &Sides) -> Result<Work, StorageError> {
+        let mut lowest = lcas(history, &sides.0, &sides.1)?;
+        // As a merge of them would take them.
+        lowest.sort_by(|a, b| if a.is_before(b) { Ordering::Less } else { Ordering::Greater });
+        Ok(Work { keys: keys(sides), lowest })
+    }
 }
 
 impl Bases {
@@ -34,34 +47,33 @@ impl Bases {
     }
 
     /// The base for merging two commits.
-    pub(crate) fn of(&self, history: &History, a: &Id, b: &Id) -> Result<Tree, StorageError> {
-        let sides = (vec![*a], vec![*b]);
-        let lowest = lowest(history, &sides)?;
-        if lowest.len() > 1 {
-            self.merged(history, Work { sides, lowest })
-        } else {
-            single(history, &lowest)
-        }
+    pub(crate) fn of(
+        &self,
+        history: &History,
+        a: &Commit,
+        b: &Commit,
+    ) -> Result<Tree, StorageError> {
+        let work = Work::new(history, &(vec![a.clone()], vec![b.clone()]))?;
+        if work.lowest.len() > 1 { self.merged(history, work) } else { Ok(first(&work.lowest)) }
     }
 
     /// Merges several ancestors, each into those before it, for which there must be bases first:
     /// a list of work instead of a recursion, because criss-cross histories may be long.
-    fn merged(&self, history: &History, first: Work) -> Result<Tree, StorageError> {
-        let wanted = first.sides.clone();
-        let mut done: Bounded<Sides, Tree> = Bounded::new(usize::MAX);
-        let mut work = vec![first];
-        while let Some(Work { sides, lowest }) = work.last() {
-            let mut tree = single(history, &lowest[..lowest.len().min(1)])?;
+    fn merged(&self, history: &History, first_work: Work) -> Result<Tree, StorageError> {
+        let wanted = first_work.keys.clone();
+        let mut done: Bounded<Keys, Tree> = Bounded::new(usize::MAX);
+        let mut work = vec![first_work];
+        while let Some(Work { keys: sides, lowest }) = work.last() {
+            let mut tree = first(lowest);
             let mut blocked = None;
             for at in 1..lowest.len() {
-                let below = (lowest[..at].to_vec(), vec![lowest[at]]);
-                let Some(base) = self.known(&below).or_else(|| done.get(&below)) else {
-                    let lowest = self::lowest(history, &below)?;
-                    blocked = Some(Work { sides: below, lowest });
+                let below = (lowest[..at].to_vec(), vec![lowest[at].clone()]);
+                let known = keys(&below);
+                let Some(base) = self.known(&known).or_else(|| done.get(&known)) else {
+                    blocked = Some(Work::new(history, &below)?);
                     break;
                 };
-                let next = history.commit(&lowest[at])?.tree();
-                tree = merge::bases(&base, &tree, &next)?;
+                tree = merge::bases(&base, &tree, &lowest[at].tree())?;
             }
             match blocked {
                 Some(below) => work.push(below),
@@ -75,29 +87,20 @@ impl Bases {
         Ok(done.get(&wanted).expect("BUG: the first of the work is done last"))
     }
 
-    fn known(&self, sides: &Sides) -> Option<Tree> {
+    fn known(&self, sides: &Keys) -> Option<Tree> {
         self.cache().get(sides)
     }
 
-    fn cache(&self) -> std::sync::MutexGuard<'_, Bounded<Sides, Tree>> {
+    fn cache(&self) -> std::sync::MutexGuard<'_, Bounded<Keys, Tree>> {
         self.merged.lock().expect("BUG: a thread panicked inside the cache of merge bases")
     }
 }
 
-/// The lowest common ancestors in the order of commits, as a merge of them would take them.
-fn lowest(history: &History, sides: &Sides) -> Result<Vec<Id>, StorageError> {
-    let found = lcas(history, &sides.0, &sides.1)?;
-    let mut ordered: Vec<_> = found
-        .iter()
-        .map(|id| Ok(history.record(id)?.order()))
-        .collect::<Result<_, StorageError>>()?;
-    ordered.sort_unstable();
-    Ok(ordered.into_iter().map(|(_, id)| id).collect())
+fn keys(sides: &Sides) -> Keys {
+    let keys = |side: &[Commit]| side.iter().map(Commit::key).collect();
+    (keys(&sides.0), keys(&sides.1))
 }
 
-fn single(history: &History, lowest: &[Id]) -> Result<Tree, StorageError> {
-    match lowest.first() {
-        Some(id) => Ok(history.commit(id)?.tree()),
-        None => Ok(Tree::empty()),
-    }
+fn first(lowest: &[Commit]) -> Tree {
+    lowest.first().map_or_else(Tree::empty, Commit::tree)
 }

@@ -1,11 +1,11 @@
 //! Owns the order in which history is told: newest first, every commit before its parents.
 //! Must not know branches.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::History;
-use crate::commit::Commit;
+use crate::commit::{Commit, Key, Parent};
 use crate::error::StorageError;
 use crate::id::Id;
 use crate::path::Path;
@@ -16,9 +16,9 @@ use crate::tree::{Tree, directory};
 /// time. Ends after an error.
 pub struct Log {
     history: Arc<History>,
-    /// Commits to come, by generation, time and id.
-    next: BTreeSet<(u64, u64, Id)>,
-    seen: HashSet<Id>,
+    /// Commits to come, by generation and time.
+    next: BTreeMap<(u64, u64, Key), Commit>,
+    seen: HashSet<Key>,
     touching: Option<Path>,
     first_parents: bool,
     start: Option<Id>,
@@ -26,7 +26,7 @@ pub struct Log {
 
 impl Log {
     pub(crate) fn new(history: Arc<History>, from: Id) -> Log {
-        let (next, seen) = (BTreeSet::new(), HashSet::new());
+        let (next, seen) = (BTreeMap::new(), HashSet::new());
         Log { history, next, seen, touching: None, first_parents: false, start: Some(from) }
     }
 
@@ -44,29 +44,27 @@ impl Log {
         self
     }
 
-    fn parents<'a>(&self, commit: &'a Commit) -> &'a [Id] {
-        let all = commit.parents();
+    fn parents<'a>(&self, commit: &'a Commit) -> &'a [Parent] {
+        let all = commit.links();
         if self.first_parents { &all[..all.len().min(1)] } else { all }
     }
 
-    fn await_turn(&mut self, id: &Id) -> Result<(), StorageError> {
-        if self.seen.insert(*id) {
-            let record = self.history.record(id)?;
-            self.next.insert((record.generation(), record.meta().time_ms, *id));
+    fn await_turn(&mut self, commit: Commit) {
+        if self.seen.insert(commit.key()) {
+            let turn = (commit.generation(), commit.meta().time_ms, commit.key());
+            self.next.insert(turn, commit);
         }
-        Ok(())
     }
 
     fn advance(&mut self) -> Result<Option<Commit>, StorageError> {
         if let Some(start) = self.start.take() {
-            self.await_turn(&start)?;
+            self.await_turn(self.history.commit(&start)?);
         }
-        while let Some((_, _, id)) = self.next.pop_last() {
+        while let Some((_, commit)) = self.next.pop_last() {
             // Nothing that comes later can lead here again: all descendants had their turn.
-            self.seen.remove(&id);
-            let commit = self.history.commit(&id)?;
+            self.seen.remove(&commit.key());
             for parent in self.parents(&commit) {
-                self.await_turn(parent)?;
+                self.await_turn(self.history.parent(parent)?);
             }
             if self.is_wanted(&commit)? {
                 return Ok(Some(commit));
@@ -77,11 +75,11 @@ impl Log {
 
     fn is_wanted(&self, commit: &Commit) -> Result<bool, StorageError> {
         let Some(path) = &self.touching else { return Ok(true) };
-        if commit.parents().is_empty() {
+        if commit.links().is_empty() {
             return Ok(commit.tree().entry(path)?.is_some_and(|entry| !is_nothing(&entry)));
         }
         for parent in self.parents(commit) {
-            if same_at(&commit.tree(), &self.history.commit(parent)?.tree(), path)? {
+            if same_at(&commit.tree(), &self.history.parent(parent)?.tree(), path)? {
                 return Ok(false);
             }
         }

@@ -1,63 +1,114 @@
-//! Owns how commits are found and related: records by id, ancestors, merge bases, logs.
-//! Must not know branches.
+//! Owns how commits are kept, found and related: by id, ancestors, merge bases, logs.
+//! Must not know what is done with branches.
 
 mod ancestors;
 mod base;
 mod lca;
 mod log;
-
-use std::sync::{Arc, Mutex};
+mod stored;
+mod values;
 
 pub(crate) use self::ancestors::{Ancestors, Fresh};
 pub(crate) use self::base::Bases;
 pub(crate) use self::lca::{is_ancestor, lcas};
 pub use self::log::Log;
-use crate::backend::Source;
-use crate::cache::Bounded;
-use crate::commit::{Commit, Record};
+pub(crate) use self::stored::Stored;
+pub(crate) use self::values::Values;
+use crate::commit::{Commit, Key, Meta, Parent};
 use crate::error::StorageError;
-use crate::id::Id;
+use crate::id::{Id, IdPrefix};
+use crate::name::BranchName;
+use crate::tree::Tree;
 
-/// Half of how many commit records are kept in memory.
-const RECORDS_HALF: usize = 4096;
+/// A branch that moves, where `None` means that there is no such branch.
+#[derive(Clone)]
+pub(crate) struct Moved {
+    pub(crate) branch: BranchName,
+    pub(crate) old: Option<Commit>,
+    pub(crate) new: Option<Commit>,
+}
 
-/// The commits of a backend, of which the recently used records stay in memory, without trees.
-pub(crate) struct History {
-    pub(crate) source: Source,
-    records: Mutex<Bounded<Id, Arc<Record>>>,
+/// The commits and heads of a store.
+pub(crate) enum History {
+    /// As objects of a backend.
+    Stored(Stored),
+    /// As they are, neither hashed nor encoded.
+    Values(Values),
 }
 
 impl History {
-    pub(crate) fn new(source: Source) -> History {
-        History { source, records: Mutex::new(Bounded::new(RECORDS_HALF)) }
+    /// Makes a commit. Whether there was none like it before.
+    pub(crate) fn create(
+        &self,
+        parents: &[&Commit],
+        tree: Tree,
+        meta: Meta,
+    ) -> Result<(Commit, bool), StorageError> {
+        match self {
+            History::Stored(stored) => stored.create(parents, tree, meta),
+            History::Values(values) => Ok(values.create(parents, tree, meta)),
+        }
     }
 
     /// A commit that may not be there.
-    pub(crate) fn find(&self, id: &Id) -> Result<Option<Arc<Record>>, StorageError> {
-        if let Some(record) = self.records().get(id) {
-            return Ok(Some(record));
+    pub(crate) fn find(&self, id: &Id) -> Result<Option<Commit>, StorageError> {
+        match self {
+            History::Stored(stored) => stored.find(id),
+            History::Values(values) => Ok(values.find(id)),
         }
-        let Some(record) = Record::load(id, &self.source)? else { return Ok(None) };
-        let record = Arc::new(record);
-        self.records().insert(*id, record.clone());
-        Ok(Some(record))
     }
 
     /// A commit that something refers to.
-    pub(crate) fn record(&self, id: &Id) -> Result<Arc<Record>, StorageError> {
+    pub(crate) fn commit(&self, id: &Id) -> Result<Commit, StorageError> {
         self.find(id)?.ok_or(StorageError::Missing { id: *id })
     }
 
-    pub(crate) fn commit(&self, id: &Id) -> Result<Commit, StorageError> {
-        Ok(Commit::stored(self.record(id)?, &self.source))
+    /// The same.
+    pub(crate) fn parent(&self, parent: &Parent) -> Result<Commit, StorageError> {
+        match parent {
+            Parent::Here(commit) => Ok(commit.clone()),
+            Parent::Stored(id) => self.commit(id),
+        }
     }
 
-    /// Remembers a commit that was just made.
-    pub(crate) fn learn(&self, commit: &Commit) {
-        self.records().insert(commit.id(), commit.record().clone());
+    /// The durable head of a branch.
+    pub(crate) fn head(&self, branch: &BranchName) -> Result<Option<Commit>, StorageError> {
+        match self {
+            History::Stored(stored) => stored.head(branch),
+            History::Values(values) => Ok(values.head(branch)),
+        }
     }
 
-    fn records(&self) -> std::sync::MutexGuard<'_, Bounded<Id, Arc<Record>>> {
-        self.records.lock().expect("BUG: a thread panicked inside the cache of commits")
+    /// Moves all these heads or none, as [`crate::Backend::set_heads`].
+    pub(crate) fn set_heads(&self, moved: &[Moved]) -> Result<bool, StorageError> {
+        match self {
+            History::Stored(stored) => stored.set_heads(moved),
+            History::Values(values) => Ok(values.set_heads(moved)),
+        }
     }
+
+    /// All branches and their heads, by name.
+    pub(crate) fn branches(&self) -> Result<Vec<(BranchName, Id)>, StorageError> {
+        match self {
+            History::Stored(stored) => stored.branches(),
+            History::Values(values) => Ok(values.branches()),
+        }
+    }
+
+    /// At most `limit` commits whose ids begin so, in no order.
+    pub(crate) fn ids_with_prefix(
+        &self,
+        prefix: &IdPrefix,
+        limit: usize,
+    ) -> Result<Vec<Id>, StorageError> {
+        match self {
+            History::Stored(stored) => stored.ids_with_prefix(prefix, limit),
+            History::Values(values) => Ok(values.ids_with_prefix(prefix, limit)),
+        }
+    }
+}
+
+/// The key of a head, if there is one.
+pub(crate) fn key(head: Option<&Commit>) -> Option<Key> {
+    head.map(Commit::key)
 }

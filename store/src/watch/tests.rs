@@ -1,25 +1,30 @@
 //! Owns the tests of what publishers tell in another order than they published in.
 
 use super::*;
-use crate::backend::{HeadChange, Memory};
+use crate::commit::Meta;
+use crate::history::Values;
+use crate::tree::Tree;
 
 #[test]
 fn who_tells_late_does_not_move_the_head_back() {
-    let source = Source(Arc::new(Memory::new()));
+    let history = History::Values(Values::default());
     let branch = BranchName::new("main").unwrap();
     let watches = Watches::default();
-    let mut watch = watches.watch(&branch, &source).unwrap();
-    let [a, b] = [b"c\x01ba", b"c\x01bb"].map(|bytes| {
-        source.put(&Id::of(bytes), bytes).unwrap();
-        Some(Id::of(bytes))
+    let mut watch = watches.watch(&branch, &history).unwrap();
+    let [a, b] = [1, 2].map(|time_ms| {
+        let meta = Meta { time_ms, ..Meta::default() };
+        Some(history.create(&[], Tree::empty(), meta).unwrap().0)
     });
-    for (old, new) in [(None, a), (a, b)] {
-        let change = HeadChange { branch: branch.clone(), old, new };
-        assert!(source.set_heads(&[change]).unwrap());
+    let moved = |old: &Option<Commit>, new: &Option<Commit>| Moved {
+        branch: branch.clone(),
+        old: old.clone(),
+        new: new.clone(),
+    };
+    for (old, new) in [(&None, &a), (&a, &b)] {
+        assert!(history.set_heads(&[moved(old, new)]).unwrap());
     }
-    let moved = |old, new| HeadMoved { branch: branch.clone(), old, new };
-    watches.ring(&[moved(a, b)], &source);
-    assert_eq!(watch.try_next(), Some(moved(None, b)));
-    watches.ring(&[moved(None, a)], &source);
+    watches.ring(&[moved(&a, &b)], &history);
+    assert_eq!(watch.try_next(), Some(HeadMoved::of(&moved(&None, &b))));
+    watches.ring(&[moved(&None, &a)], &history);
     assert_eq!(watch.try_next(), None);
 }

@@ -142,7 +142,7 @@ impl Model {
         let (mut commits, mut pushed, mut popped) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for parent in commit.parents() {
-            let parent = &self.known[parent];
+            let parent = &self.known[&parent];
             commits.extend(&parent.commits);
             pushed.extend(&parent.pushed);
             popped.extend(&parent.popped);

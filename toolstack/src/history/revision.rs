@@ -29,11 +29,11 @@ impl History {
         };
         let mut commit = self.resolve_base(base)?;
         for step in 0..back {
-            let Some(parent) = commit.parents().first() else {
+            let Some(parent) = commit.parents().first().copied() else {
                 let text = format!("{text:?}: {base} has only {step} first parents");
                 return Err(RpcError::new(ErrorCode::NotFound, text));
             };
-            commit = self.commit(parent)?;
+            commit = self.commit(&parent)?;
         }
         Ok(commit)
     }

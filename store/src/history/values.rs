@@ -1,0 +1,137 @@
+//! Owns commits and heads as values: nothing is encoded, and nothing is hashed before somebody
+//! asks for an id. Must not know how commits are related.
+//!
+//! Two commits are the same if their ids would be. To find that out for a new one without hashing,
+//! it is enough to compare it with those of the same first parent: mostly their times differ.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard};
+
+use super::{Moved, key};
+use crate::commit::{Commit, Key, Meta, Parent};
+use crate::id::{Id, IdPrefix};
+use crate::name::BranchName;
+use crate::tree::Tree;
+
+/// The commits and heads of a store in memory.
+#[derive(Default)]
+pub(crate) struct Values {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// All commits, by serial.
+    commits: Vec<Sibling>,
+    /// The newest commit without parents.
+    root: Option<usize>,
+    heads: BTreeMap<BranchName, Commit>,
+    /// The ids of the first so many commits.
+    named: HashMap<Id, usize>,
+}
+
+/// A commit in the list of those made from the same first parent.
+struct Sibling {
+    commit: Commit,
+    /// The one made before it.
+    next: Option<usize>,
+    /// The newest that was made from it.
+    child: Option<usize>,
+}
+
+impl Values {
+    pub(super) fn create(&self, parents: &[&Commit], tree: Tree, meta: Meta) -> (Commit, bool) {
+        let mut state = self.state();
+        let first = parents.first().map(|first| serial(first));
+        let newest = match first {
+            Some(first) => state.commits[first].child,
+            None => state.root,
+        };
+        let mut at = newest;
+        while let Some(sibling) = at {
+            let Sibling { commit, next, .. } = &state.commits[sibling];
+            if *commit.meta() == meta && is_from(commit, parents) && commit.tree() == tree {
+                return (commit.clone(), false);
+            }
+            at = *next;
+        }
+        let serial = state.commits.len();
+        let commit = Commit::value(serial as u64, parents, tree, meta);
+        state.commits.push(Sibling { commit: commit.clone(), next: newest, child: None });
+        match first {
+            Some(first) => state.commits[first].child = Some(serial),
+            None => state.root = Some(serial),
+        }
+        (commit, true)
+    }
+
+    pub(super) fn find(&self, id: &Id) -> Option<Commit> {
+        let mut state = self.state();
+        state.name();
+        let serial = state.named.get(id)?;
+        Some(state.commits[*serial].commit.clone())
+    }
+
+    pub(super) fn head(&self, branch: &BranchName) -> Option<Commit> {
+        self.state().heads.get(branch).cloned()
+    }
+
+    pub(super) fn set_heads(&self, moved: &[Moved]) -> bool {
+        let mut state = self.state();
+        if moved.iter().any(|it| key(state.heads.get(&it.branch)) != key(it.old.as_ref())) {
+            return false;
+        }
+        for Moved { branch, new, .. } in moved {
+            match (state.heads.get_mut(branch), new) {
+                (Some(head), Some(new)) => *head = new.clone(),
+                (None, Some(new)) => drop(state.heads.insert(branch.clone(), new.clone())),
+                (_, None) => drop(state.heads.remove(branch)),
+            }
+        }
+        true
+    }
+
+    pub(super) fn branches(&self) -> Vec<(BranchName, Id)> {
+        let heads = self.state().heads.clone();
+        heads.into_iter().map(|(branch, head)| (branch, head.id())).collect()
+    }
+
+    pub(super) fn ids_with_prefix(&self, prefix: &IdPrefix, limit: usize) -> Vec<Id> {
+        let mut state = self.state();
+        state.name();
+        state.named.keys().filter(|id| prefix.matches(id)).take(limit).copied().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("BUG: a thread panicked inside the commits in memory")
+    }
+}
+
+impl State {
+    /// Hashes all commits that were not yet.
+    fn name(&mut self) {
+        for (serial, sibling) in self.commits.iter().enumerate().skip(self.named.len()) {
+            let before = self.named.insert(sibling.commit.id(), serial);
+            assert!(before.is_none(), "BUG: the same commit twice");
+        }
+    }
+}
+
+impl Drop for State {
+    /// The newest first, so that none is the last to hold what was before it.
+    fn drop(&mut self) {
+        self.heads.clear();
+        while self.commits.pop().is_some() {}
+    }
+}
+
+fn serial(commit: &Commit) -> usize {
+    match commit.key() {
+        Key::Serial(serial) => serial as usize,
+        Key::Id(_) => unreachable!("BUG: a commit of another store"),
+    }
+}
+
+fn is_from(commit: &Commit, parents: &[&Commit]) -> bool {
+    commit.links().iter().map(Parent::key).eq(parents.iter().map(|parent| parent.key()))
+}
