@@ -42,7 +42,10 @@ pub use self::backend::{Backend, HeadChange};
 pub use self::batch::{Batch, Merged};
 pub use self::codec::{DecodeError, ObjectKind};
 pub use self::commit::{Commit, Meta, PARENTS_MAX};
-pub use self::contents::{Contents, Elements, Queue, Register, Why};
+pub use self::contents::{
+    ByteRope, Chunk, Contents, Elements, Items, List, ListRope, Queue, Register, Rope, RopeError,
+    TextRope, Why,
+};
 pub use self::diff::Change;
 pub use self::error::{Damage, MergeError, Place, PublishError, StorageError, UpdateError};
 pub use self::history::Log;

@@ -8,6 +8,7 @@ mod bytes;
 mod counter;
 mod queue;
 mod register;
+mod rope;
 mod set;
 pub(crate) mod value;
 
@@ -17,6 +18,8 @@ use std::sync::Arc;
 
 pub use self::queue::{Elements, Queue};
 pub use self::register::Register;
+use self::rope::node::Node;
+pub use self::rope::{ByteRope, Chunk, Items, List, ListRope, Rope, RopeError, TextRope};
 use crate::backend::Source;
 use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
 use crate::error::StorageError;
@@ -39,6 +42,12 @@ pub enum Contents {
     Set(BTreeSet<Arc<[u8]>>),
     /// Elements pushed at one end and popped at the other: concurrent pushes and pops all happen.
     Queue(Queue),
+    /// A long text: edits of different places all happen, overlapping ones conflict.
+    TextRope(TextRope),
+    /// Many bytes, likewise.
+    ByteRope(ByteRope),
+    /// Contents of any kind in a row, likewise.
+    ListRope(ListRope),
 }
 
 /// Why two values could not be merged.
@@ -57,6 +66,14 @@ pub enum Why {
     /// One side has contents where the other has a directory.
     #[error("one side has contents where the other has a directory")]
     ContentsAndDirectory,
+    /// Both sides edited the same part of a rope, in different ways.
+    #[error("both sides edited what was at {from}..{to}")]
+    Overlap {
+        /// Where it began in the base.
+        from: u64,
+        /// Where it ended in the base.
+        to: u64,
+    },
     /// The sum of a counter does not fit.
     #[error("the counter does not fit 64 bits")]
     Overflow,
@@ -101,7 +118,7 @@ impl Contents {
         first: &Contents,
         second: &Contents,
     ) -> Result<Result<Contents, Why>, StorageError> {
-        use Contents::{Bytes, Counter, Queue, Register, Set};
+        use Contents::{ByteRope, Bytes, Counter, ListRope, Queue, Register, Set, TextRope};
         if base == Some(second) {
             return Ok(Ok(first.clone()));
         }
@@ -127,6 +144,12 @@ impl Contents {
         }
         if first == second {
             return Ok(Ok(first.clone()));
+        }
+        match (first, second) {
+            (TextRope(first), TextRope(second)) => return Rope::merge(base, first, second),
+            (ByteRope(first), ByteRope(second)) => return Rope::merge(base, first, second),
+            (ListRope(first), ListRope(second)) => return Rope::merge(base, first, second),
+            _ => {}
         }
         Ok(match (base, first, second) {
             (None | Some(Bytes(_)), Bytes(_), Bytes(_)) => Err(Why::BothChanged),
@@ -163,6 +186,18 @@ impl Contents {
                 to.byte(b'q');
                 queue.encode(&mut to);
             }
+            Contents::TextRope(rope) => {
+                to.byte(b't');
+                rope.root.encode_root(&mut to);
+            }
+            Contents::ByteRope(rope) => {
+                to.byte(b'y');
+                rope.root.encode_root(&mut to);
+            }
+            Contents::ListRope(rope) => {
+                to.byte(b'l');
+                rope.root.encode_root(&mut to);
+            }
         }
         to.finish()
     }
@@ -175,6 +210,9 @@ impl Contents {
             b'r' => Contents::Register(register::decode(&mut from)?),
             b's' => Contents::Set(set::decode(&mut from)?),
             b'q' => Contents::Queue(Queue::decode(&mut from, home)?),
+            b't' => Contents::TextRope(Rope { root: Node::decode_root(&mut from, home)? }),
+            b'y' => Contents::ByteRope(Rope { root: Node::decode_root(&mut from, home)? }),
+            b'l' => Contents::ListRope(Rope { root: Node::decode_root(&mut from, home)? }),
             other => return Err(DecodeError::Tag(other)),
         };
         from.end()?;
@@ -185,6 +223,9 @@ impl Contents {
     pub(crate) fn links(&self, see: &mut See<'_>) -> Result<(), StorageError> {
         match self {
             Contents::Queue(queue) => queue.links(see),
+            Contents::TextRope(rope) => rope.root.links(see),
+            Contents::ByteRope(rope) => rope.root.links(see),
+            Contents::ListRope(rope) => rope.root.links(see),
             Contents::Bytes(_)
             | Contents::Counter(_)
             | Contents::Register(_)
@@ -200,6 +241,9 @@ pub(crate) fn part(bytes: &[u8], home: &Source) -> Result<Box<dyn Object>, Decod
         queue::trie::LEAF | queue::trie::BRANCH => {
             Box::new(queue::trie::Node::decode(bytes, home)?)
         }
+        b't' | b'T' => Box::new(Node::<String>::decode(bytes, home)?),
+        b'y' | b'Y' => Box::new(Node::<Vec<u8>>::decode(bytes, home)?),
+        b'l' | b'L' => Box::new(Node::<List>::decode(bytes, home)?),
         other => return Err(DecodeError::Tag(other)),
     })
 }
@@ -236,6 +280,9 @@ impl fmt::Display for Contents {
                 f.write_str("}")
             }
             Contents::Queue(queue) => write!(f, "queue of {}", queue.len()),
+            Contents::TextRope(rope) => write!(f, "rope of {} characters", rope.len()),
+            Contents::ByteRope(rope) => write!(f, "rope of {} bytes", rope.len()),
+            Contents::ListRope(rope) => write!(f, "list of {}", rope.len()),
         }
     }
 }

@@ -13,5 +13,6 @@ mod merge;
 mod model;
 mod names;
 mod queue;
+mod rope;
 mod tree;
 mod watch;
