@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::commit::{Commit, Key, Meta, Parent};
+use crate::contents::Merging;
 use crate::error::{PublishError, StorageError};
 use crate::history::{self, Ancestors, Fresh, Moved};
 use crate::id::Id;
@@ -104,8 +105,9 @@ impl Batch {
             return Ok(Merged::Commit(commit));
         };
         let Some(base) = self.base(into, &ours, &theirs)? else { return Ok(Merged::Already) };
+        let types = self.store.types();
         let first = if ours.is_before(&theirs) { First::Ours } else { First::Theirs };
-        match merge::trees(&base, &ours.tree(), &theirs.tree(), first)? {
+        match merge::trees(&base, &ours.tree(), &theirs.tree(), first, Merging::with(&types))? {
             Err(conflicts) => Ok(Merged::Conflicts(conflicts)),
             Ok(tree) => {
                 let commit = self.create(&[&ours, &theirs], tree, meta)?;
@@ -228,7 +230,8 @@ impl Batch {
                 None => break,
             }
         }
-        self.store.bases().of(history, ours, theirs).map(Some)
+        let types = self.store.types();
+        self.store.bases().of(history, ours, theirs, Merging::with(&types)).map(Some)
     }
 
     /// What is known about the ancestors of a head: from this batch, from an earlier one, or

@@ -8,6 +8,7 @@ use crate::backend::{Backend, Source};
 use crate::batch::{Batch, Merged};
 use crate::cache::Bounded;
 use crate::commit::{Commit, Meta};
+use crate::contents::{Custom, Merging, Types};
 use crate::diff::{self, Change};
 use crate::error::{MergeError, PublishError, StorageError, UpdateError};
 use crate::history::{self, Ancestors, Bases, History, Log, Moved, Stored, Values};
@@ -52,6 +53,7 @@ struct Shared {
     ancestors: Mutex<Bounded<BranchName, Arc<Mutex<Option<Ancestors>>>>>,
     watches: Watches,
     listeners: RwLock<Vec<Listener>>,
+    types: RwLock<Arc<Types>>,
 }
 
 type Listener = Box<dyn Fn(&[HeadMoved]) + Send + Sync>;
@@ -70,6 +72,7 @@ impl Store {
             ancestors: Mutex::new(Bounded::new(ANCESTORS_HALF)),
             watches: Watches::default(),
             listeners: RwLock::default(),
+            types: RwLock::default(),
         };
         Store { shared: Arc::new(shared) }
     }
@@ -78,6 +81,12 @@ impl Store {
     /// somebody asks for an id. (Over a [`crate::backend::Memory`] it is all done as on a disk.)
     pub fn memory() -> Store {
         Store::over(History::Values(Values::default()))
+    }
+
+    /// Makes a type of the user's own known, so that it can be merged here. Values of a type that
+    /// is not known are kept, and conflict where both sides change them.
+    pub fn register<T: Custom>(&self) {
+        Arc::make_mut(&mut self.shared.types.write().expect(PANICKED)).register::<T>();
     }
 
     /// The newest durable commit of a branch; `None` if there is no such branch.
@@ -167,7 +176,7 @@ impl Store {
         ours: &Tree,
         theirs: &Tree,
     ) -> Result<Result<Tree, Vec<Conflict>>, StorageError> {
-        merge::trees(base, ours, theirs, First::Ours)
+        merge::trees(base, ours, theirs, First::Ours, Merging::with(&self.types()))
     }
 
     /// The lowest common ancestors of two commits, sorted: none if they are unrelated, several if
@@ -232,6 +241,10 @@ impl Store {
     pub(crate) fn take_ancestors(&self, of: &BranchName) -> Option<Ancestors> {
         let known = self.ancestors().get(of)?;
         known.lock().expect(PANICKED).take()
+    }
+
+    pub(crate) fn types(&self) -> Arc<Types> {
+        self.shared.types.read().expect(PANICKED).clone()
     }
 
     pub(crate) fn history(&self) -> &History {

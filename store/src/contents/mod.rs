@@ -6,6 +6,10 @@
 
 mod bytes;
 mod counter;
+mod custom;
+mod map;
+mod merge;
+mod mergeable;
 mod queue;
 mod register;
 mod rope;
@@ -16,6 +20,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use self::custom::Types;
+pub use self::custom::{Custom, Opaque};
+pub use self::map::Map;
+pub(crate) use self::merge::Merging;
+pub use self::mergeable::{Count, Mergeable};
 pub use self::queue::{Elements, Queue};
 pub use self::register::Register;
 use self::rope::node::Node;
@@ -48,10 +57,14 @@ pub enum Contents {
     ByteRope(ByteRope),
     /// Contents of any kind in a row, likewise.
     ListRope(ListRope),
+    /// Contents of any kind by key: each key is merged on its own.
+    Map(Map),
+    /// A value of a type that the user of the store defines, merged as that says.
+    Custom(Opaque),
 }
 
 /// Why two values could not be merged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Why {
     /// Both sides changed it, differently.
@@ -74,6 +87,20 @@ pub enum Why {
         /// Where it ended in the base.
         to: u64,
     },
+    /// The contents at a key of a map conflict.
+    #[error("at the key {}: {why}", Bytes(key))]
+    Key {
+        /// The key.
+        key: Arc<[u8]>,
+        /// Why they conflict.
+        why: Box<Why>,
+    },
+    /// Both sides changed a value of a type that is not registered with the store.
+    #[error("its type is not registered")]
+    Unregistered,
+    /// Both sides changed a value, and what one of them holds is not what its type can read.
+    #[error("it is not what its type says")]
+    Unreadable,
     /// The sum of a counter does not fit.
     #[error("the counter does not fit 64 bits")]
     Overflow,
@@ -111,55 +138,28 @@ impl Contents {
         }
     }
 
+    /// A value of a type of the user's own.
+    pub fn custom<T: Custom>(value: &T) -> Contents {
+        Contents::Custom(Opaque::new(value))
+    }
+
+    /// The value, if it is of this type; an error if its bytes are not what the type can read.
+    pub fn as_custom<T: Custom>(&self) -> Result<Option<T>, DecodeError> {
+        match self {
+            Contents::Custom(value) if value.name() == T::NAME => value.value().map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Three-way merge of two values, which in `base` were something else or not there. Which side
-    /// is first makes a difference only where an order is needed.
+    /// is first makes a difference only where an order is needed. Types of the user's own are
+    /// merged by a store with which they are registered, not here.
     pub fn merge(
         base: Option<&Contents>,
         first: &Contents,
         second: &Contents,
     ) -> Result<Result<Contents, Why>, StorageError> {
-        use Contents::{ByteRope, Bytes, Counter, ListRope, Queue, Register, Set, TextRope};
-        if base == Some(second) {
-            return Ok(Ok(first.clone()));
-        }
-        if base == Some(first) {
-            return Ok(Ok(second.clone()));
-        }
-        // These come first: that both sides are the same does not mean that both made the same
-        // change. Each of them added something.
-        match (base, first, second) {
-            (_, Counter(first), Counter(second)) => {
-                let merge = |base| counter::merge(base, *first, *second).map(Counter);
-                return Ok(counter::base(base).and_then(merge));
-            }
-            (_, Queue(first), Queue(second)) => {
-                let base = match base {
-                    None => &queue::Queue::new(),
-                    Some(Queue(base)) => base,
-                    Some(_) => return Ok(Err(Why::Kinds)),
-                };
-                return Ok(Ok(Queue(queue::Queue::merge(base, first, second)?)));
-            }
-            _ => {}
-        }
-        if first == second {
-            return Ok(Ok(first.clone()));
-        }
-        match (first, second) {
-            (TextRope(first), TextRope(second)) => return Rope::merge(base, first, second),
-            (ByteRope(first), ByteRope(second)) => return Rope::merge(base, first, second),
-            (ListRope(first), ListRope(second)) => return Rope::merge(base, first, second),
-            _ => {}
-        }
-        Ok(match (base, first, second) {
-            (None | Some(Bytes(_)), Bytes(_), Bytes(_)) => Err(Why::BothChanged),
-            (None | Some(Register(_)), Register(first), Register(second)) => {
-                Ok(Register(register::merge(first, second)))
-            }
-            (None, Set(first), Set(second)) => Ok(Set(set::merge(&BTreeSet::new(), first, second))),
-            (Some(Set(base)), Set(first), Set(second)) => Ok(Set(set::merge(base, first, second))),
-            _ => Err(Why::Kinds),
-        })
+        Merging::with(&Types::default()).merge(base, first, second)
     }
 
     /// The object's bytes, kind byte included.
@@ -198,6 +198,14 @@ impl Contents {
                 to.byte(b'l');
                 rope.root.encode_root(&mut to);
             }
+            Contents::Map(map) => {
+                to.byte(b'm');
+                map.encode(&mut to);
+            }
+            Contents::Custom(value) => {
+                to.byte(b'x');
+                value.encode(&mut to);
+            }
         }
         to.finish()
     }
@@ -213,6 +221,8 @@ impl Contents {
             b't' => Contents::TextRope(Rope { root: Node::decode_root(&mut from, home)? }),
             b'y' => Contents::ByteRope(Rope { root: Node::decode_root(&mut from, home)? }),
             b'l' => Contents::ListRope(Rope { root: Node::decode_root(&mut from, home)? }),
+            b'm' => Contents::Map(Map::decode(&mut from, home)?),
+            b'x' => Contents::Custom(Opaque::decode(&mut from)?),
             other => return Err(DecodeError::Tag(other)),
         };
         from.end()?;
@@ -226,10 +236,12 @@ impl Contents {
             Contents::TextRope(rope) => rope.root.links(see),
             Contents::ByteRope(rope) => rope.root.links(see),
             Contents::ListRope(rope) => rope.root.links(see),
+            Contents::Map(map) => map.links(see),
             Contents::Bytes(_)
             | Contents::Counter(_)
             | Contents::Register(_)
-            | Contents::Set(_) => Ok(()),
+            | Contents::Set(_)
+            | Contents::Custom(_) => Ok(()),
         }
     }
 }
@@ -283,6 +295,10 @@ impl fmt::Display for Contents {
             Contents::TextRope(rope) => write!(f, "rope of {} characters", rope.len()),
             Contents::ByteRope(rope) => write!(f, "rope of {} bytes", rope.len()),
             Contents::ListRope(rope) => write!(f, "list of {}", rope.len()),
+            Contents::Map(map) => write!(f, "map of {}", map.len()),
+            Contents::Custom(value) => {
+                write!(f, "{} in {} bytes", value.name(), value.bytes().len())
+            }
         }
     }
 }

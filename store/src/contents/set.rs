@@ -9,7 +9,11 @@ type Set = BTreeSet<Arc<[u8]>>;
 
 /// A member stays if both sides have it, or if one side added it: if the base had it and one
 /// side has not, that side removed it.
-pub(super) fn merge(base: &Set, ours: &Set, theirs: &Set) -> Set {
+pub(super) fn merge<T: Ord + Clone>(
+    base: &BTreeSet<T>,
+    ours: &BTreeSet<T>,
+    theirs: &BTreeSet<T>,
+) -> BTreeSet<T> {
     let in_both = ours.intersection(theirs);
     let in_one = ours.symmetric_difference(theirs).filter(|member| !base.contains(*member));
     in_both.chain(in_one).cloned().collect()

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use super::{History, lcas};
 use crate::cache::Bounded;
 use crate::commit::{Commit, Key};
+use crate::contents::Merging;
 use crate::error::StorageError;
 use crate::merge;
 use crate::tree::Tree;
@@ -52,14 +53,23 @@ impl Bases {
         history: &History,
         a: &Commit,
         b: &Commit,
+        merging: Merging<'_>,
     ) -> Result<Tree, StorageError> {
         let work = Work::new(history, &(vec![a.clone()], vec![b.clone()]))?;
-        if work.lowest.len() > 1 { self.merged(history, work) } else { Ok(first(&work.lowest)) }
+        match work.lowest.len() {
+            0 | 1 => Ok(first(&work.lowest)),
+            _ => self.merged(history, work, merging),
+        }
     }
 
     /// Merges several ancestors, each into those before it, for which there must be bases first:
     /// a list of work instead of a recursion, because criss-cross histories may be long.
-    fn merged(&self, history: &History, first_work: Work) -> Result<Tree, StorageError> {
+    fn merged(
+        &self,
+        history: &History,
+        first_work: Work,
+        merging: Merging<'_>,
+    ) -> Result<Tree, StorageError> {
         let wanted = first_work.keys.clone();
         let mut done: Bounded<Keys, Tree> = Bounded::new(usize::MAX);
         let mut work = vec![first_work];
@@ -73,7 +83,7 @@ impl Bases {
                     blocked = Some(Work::new(history, &below)?);
                     break;
                 };
-                tree = merge::bases(&base, &tree, &lowest[at].tree())?;
+                tree = merge::bases(&base, &tree, &lowest[at].tree(), merging)?;
             }
             match blocked {
                 Some(below) => work.push(below),

@@ -8,7 +8,7 @@ mod conflict;
 
 pub use self::conflict::{Conflict, Side};
 use crate::contents::value::Value;
-use crate::contents::{Contents, Why};
+use crate::contents::{Contents, Merging, Why};
 use crate::diff::Aligned;
 use crate::error::StorageError;
 use crate::id::Id;
@@ -31,8 +31,10 @@ pub(crate) fn trees(
     ours: &Tree,
     theirs: &Tree,
     first: First,
+    contents: Merging<'_>,
 ) -> Result<Result<Tree, Vec<Conflict>>, StorageError> {
-    let mut merge = Merge { at: Vec::new(), conflicts: Vec::new(), first, is_base: false };
+    let (at, conflicts) = (Vec::new(), Vec::new());
+    let mut merge = Merge { at, conflicts, first, contents, is_base: false };
     let tree = merge.roots(base, ours, theirs)?;
     if merge.conflicts.is_empty() {
         return Ok(Ok(tree));
@@ -43,16 +45,22 @@ pub(crate) fn trees(
 
 /// Merges two trees into one that is only a base for others. Where they conflict it holds a
 /// value that neither side has, so that the sides must agree there or conflict themselves.
-pub(crate) fn bases(base: &Tree, first: &Tree, second: &Tree) -> Result<Tree, StorageError> {
+pub(crate) fn bases(
+    base: &Tree,
+    first: &Tree,
+    second: &Tree,
+    contents: Merging<'_>,
+) -> Result<Tree, StorageError> {
     let (at, conflicts) = (Vec::new(), Vec::new());
-    let mut merge = Merge { at, conflicts, first: First::Ours, is_base: true };
+    let mut merge = Merge { at, conflicts, first: First::Ours, contents, is_base: true };
     merge.roots(base, first, second)
 }
 
-struct Merge {
+struct Merge<'a> {
     at: Vec<Step>,
     conflicts: Vec<Conflict>,
     first: First,
+    contents: Merging<'a>,
     is_base: bool,
 }
 
@@ -74,7 +82,7 @@ impl<T> Three<T> {
     }
 }
 
-impl Merge {
+impl Merge<'_> {
     fn roots(&mut self, base: &Tree, ours: &Tree, theirs: &Tree) -> Result<Tree, StorageError> {
         let three = Three { base: base.root(), ours: ours.root(), theirs: theirs.root() };
         let merged = self.nodes(three.map(Some), 0)?;
@@ -189,7 +197,7 @@ impl Merge {
             First::Ours => (ours, theirs),
             First::Theirs => (theirs, ours),
         };
-        match Contents::merge(base, first.load()?, second.load()?)? {
+        match self.contents.merge(base, first.load()?, second.load()?)? {
             Ok(merged) if merged == *ours.load()? => Ok(three.ours.cloned()),
             Ok(merged) => Ok(Some(Entry::Value(Value::new(merged)))),
             Err(why) => self.conflict(three, why),

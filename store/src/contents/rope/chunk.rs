@@ -4,7 +4,7 @@ use super::Rope;
 use crate::backend::Source;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::contents::value::{self, Value};
-use crate::contents::{Contents, Why};
+use crate::contents::{Contents, Merging, Why};
 use crate::error::StorageError;
 use crate::lazy::See;
 
@@ -63,9 +63,9 @@ pub trait Chunk: Clone + Default + 'static {
     #[doc(hidden)]
     fn contents(rope: Rope<Self>) -> Contents;
 
-    /// Merges as many items on both sides as there are in the base, one by one.
+    /// Merges as many items on both sides as there are in the base, which comes first, one by one.
     #[doc(hidden)]
-    fn merge_items(_: &Self, _: &Self, _: &Self) -> Result<Result<Self, Why>, StorageError> {
+    fn merge_items(_: [&Self; 3], _: Merging<'_>) -> Result<Result<Self, Why>, StorageError> {
         Ok(Err(Why::BothChanged))
     }
 }
@@ -269,13 +269,13 @@ impl Chunk for List {
     }
 
     fn merge_items(
-        base: &List,
-        first: &List,
-        second: &List,
+        [base, first, second]: [&List; 3],
+        merging: Merging<'_>,
     ) -> Result<Result<List, Why>, StorageError> {
         let mut merged = Vec::with_capacity(base.0.len());
         for ((base, first), second) in base.0.iter().zip(&first.0).zip(&second.0) {
-            match Contents::merge(Some(base.load()?), first.load()?, second.load()?)? {
+            let (base, first, second) = (base.load()?, first.load()?, second.load()?);
+            match merging.below()?.merge(Some(base), first, second)? {
                 Ok(contents) => merged.push(Value::new(contents)),
                 Err(why) => return Ok(Err(why)),
             }

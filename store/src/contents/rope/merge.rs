@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::chunk::Chunk;
 use super::diff::{Edit, diff};
 use super::{Rope, tree};
-use crate::contents::Why;
+use crate::contents::{Merging, Why};
 use crate::error::StorageError;
 
 /// What is to be done in the first side.
@@ -21,10 +21,11 @@ pub(super) fn merge<C: Chunk>(
     base: &Rope<C>,
     first: &Rope<C>,
     second: &Rope<C>,
+    merging: Merging<'_>,
 ) -> Result<Result<Rope<C>, Why>, StorageError> {
     let ours = diff(base, first)?;
     let theirs = diff(base, second)?;
-    let sides = Sides { base, first, second };
+    let sides = Sides { base, first, second, merging };
     let changes = match sides.changes(&ours, &theirs)? {
         Ok(changes) => changes,
         Err(why) => return Ok(Err(why)),
@@ -49,6 +50,7 @@ struct Sides<'a, C> {
     base: &'a Rope<C>,
     first: &'a Rope<C>,
     second: &'a Rope<C>,
+    merging: Merging<'a>,
 }
 
 impl<C: Chunk> Sides<'_, C> {
@@ -95,21 +97,20 @@ impl<C: Chunk> Sides<'_, C> {
         their: &Edit,
     ) -> Result<Result<Option<Change<C>>, Why>, StorageError> {
         let [first, second] = [items(self.first, &our.side)?, items(self.second, &their.side)?];
+        let base = items(self.base, &our.base)?;
+        let is_one_by_one = [first.count(), second.count()] == [base.count(); 2];
+        if is_one_by_one && let Ok(items) = C::merge_items([&base, &first, &second], self.merging)?
+        {
+            return Ok(Ok(Some(Change::Put { at: our.side.start, items })));
+        }
         if first.keys() == second.keys() {
             return Ok(Ok(None));
         }
-        let at = our.side.end;
         if our.base.is_empty() {
+            let at = our.side.end;
             return Ok(Ok(Some(Change::Take { at: at..at, from: their.side.clone() })));
         }
-        let base = items(self.base, &our.base)?;
-        let conflict = Why::Overlap { from: our.base.start, to: our.base.end };
-        if [first.count(), second.count()] != [base.count(); 2] {
-            return Ok(Err(conflict));
-        }
-        let merged = C::merge_items(&base, &first, &second)?;
-        let put = |items| Some(Change::Put { at: our.side.start, items });
-        Ok(merged.map(put).map_err(|_| conflict))
+        Ok(Err(Why::Overlap { from: our.base.start, to: our.base.end }))
     }
 }
 

@@ -14,7 +14,7 @@ pub use self::chunk::{Chunk, List};
 pub use self::iter::Items;
 use self::node::{Child, Node};
 use self::tree::{Part, Tree};
-use super::{Contents, Why};
+use super::{Contents, Merging, Why};
 use crate::error::StorageError;
 
 /// A text whose indices are characters: code points, of which none is ever split.
@@ -175,6 +175,7 @@ impl<C: Chunk> Rope<C> {
         base: Option<&Contents>,
         first: &Rope<C>,
         second: &Rope<C>,
+        merging: Merging<'_>,
     ) -> Result<Result<Contents, Why>, StorageError> {
         let base = match base {
             // What both put in place of nothing was empty.
@@ -184,7 +185,7 @@ impl<C: Chunk> Rope<C> {
                 None => return Ok(Err(Why::Kinds)),
             },
         };
-        Ok(merge::merge(base, first, second)?.map(C::contents))
+        Ok(merge::merge(base, first, second, merging)?.map(C::contents))
     }
 
     fn check(&self, at: u64) -> Result<(), RopeError> {
