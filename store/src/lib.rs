@@ -43,8 +43,8 @@ pub use self::batch::{Batch, Merged};
 pub use self::codec::{DecodeError, ObjectKind};
 pub use self::commit::{Commit, Meta, PARENTS_MAX};
 pub use self::contents::{
-    ByteRope, Chunk, Contents, Count, Custom, Elements, Items, List, ListRope, Map, Mergeable,
-    Opaque, Queue, Register, Rope, RopeError, TextRope, Why,
+    ByteRope, Chunk, Contents, Count, Custom, Elements, Items, Journal, List, ListRope, Logged,
+    Map, Mergeable, Opaque, Queue, Register, Rope, RopeError, TextRope, Why,
 };
 pub use self::diff::Change;
 pub use self::error::{Damage, MergeError, Place, PublishError, StorageError, UpdateError};

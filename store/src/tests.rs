@@ -82,7 +82,10 @@ fn samples() -> Vec<Vec<u8>> {
     let mut map = crate::Map::new();
     map.set("", Contents::Counter(1));
     map.set("large", Contents::text("x".repeat(100)));
+    let mut log = crate::Journal::new();
+    (0..50).for_each(|time| log.append(time, Contents::Counter(7)).unwrap());
     let made = [
+        Contents::Log(log),
         Contents::Map(map),
         merged_queue(),
         Contents::Queue(queue(0..64)),
@@ -367,7 +370,7 @@ proptest! {
     fn any_bytes_are_refused_or_the_one_encoding(
         kind in prop::sample::select(vec![
             &b""[..], b"c\x01b", b"c\x01c", b"c\x01r", b"c\x01s", b"c\x01q", b"p\x01q", b"p\x01Q",
-            b"c\x01m", b"c\x01x", b"c\x01t", b"p\x01t\x00", b"p\x01T\x01", b"c\x01l", b"p\x01l\x00",
+            b"c\x01o\x00", b"p\x01o\x00", b"c\x01m", b"c\x01x", b"c\x01t", b"p\x01t\x00", b"p\x01T\x01", b"c\x01l", b"p\x01l\x00",
             b"n\x01l", b"n\x01b", b"k\x01",
         ]),
         rest in prop::collection::vec(prop_oneof![0..4u8, any::<u8>()], 0..120),

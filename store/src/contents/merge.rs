@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Contents, Rope, Types, Why, counter, queue, register, set};
+use super::{Contents, Journal, Types, Why, counter, queue, register, rope, set};
 use crate::error::StorageError;
 
 /// The most levels of contents in contents that a merge goes down.
@@ -56,8 +56,8 @@ impl<'a> Merging<'a> {
             }
             (None, Set(first), Set(second)) => Ok(Set(set::merge(&BTreeSet::new(), first, second))),
             (Some(Set(base)), Set(first), Set(second)) => Ok(Set(set::merge(base, first, second))),
-            (_, TextRope(first), TextRope(second)) => Rope::merge(base, first, second, self)?,
-            (_, ByteRope(first), ByteRope(second)) => Rope::merge(base, first, second, self)?,
+            (_, TextRope(first), TextRope(second)) => rope::merge(base, first, second, self)?,
+            (_, ByteRope(first), ByteRope(second)) => rope::merge(base, first, second, self)?,
             _ => Err(Why::Kinds),
         })
     }
@@ -69,7 +69,7 @@ impl<'a> Merging<'a> {
         first: &Contents,
         second: &Contents,
     ) -> Result<Option<Result<Contents, Why>>, StorageError> {
-        use Contents::{Counter, Custom, ListRope, Map, Queue};
+        use Contents::{Counter, Custom, ListRope, Log, Map, Queue};
         Ok(Some(match (base, first, second) {
             (_, Counter(first), Counter(second)) => {
                 let merge = |base| counter::merge(base, *first, *second).map(Counter);
@@ -81,6 +81,12 @@ impl<'a> Merging<'a> {
             (Some(Queue(base)), Queue(first), Queue(second)) => {
                 Ok(Queue(queue::Queue::merge(base, first, second)?))
             }
+            (None, Log(first), Log(second)) => {
+                Ok(Log(Journal::merge(&Journal::new(), first, second)?))
+            }
+            (Some(Log(base)), Log(first), Log(second)) => {
+                Ok(Log(Journal::merge(base, first, second)?))
+            }
             (None, Map(first), Map(second)) => {
                 super::Map::merge(&super::Map::new(), first, second, self)?.map(Map)
             }
@@ -88,7 +94,7 @@ impl<'a> Merging<'a> {
                 super::Map::merge(base, first, second, self)?.map(Map)
             }
             (None | Some(ListRope(_)), ListRope(first), ListRope(second)) => {
-                Rope::merge(base, first, second, self)?
+                rope::merge(base, first, second, self)?
             }
             (None | Some(Custom(_)), Custom(first), Custom(second)) => {
                 self.types.merge(base, first, second)

@@ -7,6 +7,7 @@
 mod bytes;
 mod counter;
 mod custom;
+mod log;
 mod map;
 mod merge;
 mod mergeable;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 pub(crate) use self::custom::Types;
 pub use self::custom::{Custom, Opaque};
+pub use self::log::{Journal, Logged};
 pub use self::map::Map;
 pub(crate) use self::merge::Merging;
 pub use self::mergeable::{Count, Mergeable};
@@ -59,6 +61,8 @@ pub enum Contents {
     ListRope(ListRope),
     /// Contents of any kind by key: each key is merged on its own.
     Map(Map),
+    /// Entries with times, never removed: those of both sides are there.
+    Log(Journal),
     /// A value of a type that the user of the store defines, merged as that says.
     Custom(Opaque),
 }
@@ -202,6 +206,10 @@ impl Contents {
                 to.byte(b'm');
                 map.encode(&mut to);
             }
+            Contents::Log(log) => {
+                to.byte(b'o');
+                log.encode(&mut to);
+            }
             Contents::Custom(value) => {
                 to.byte(b'x');
                 value.encode(&mut to);
@@ -222,6 +230,7 @@ impl Contents {
             b'y' => Contents::ByteRope(Rope { root: Node::decode_root(&mut from, home)? }),
             b'l' => Contents::ListRope(Rope { root: Node::decode_root(&mut from, home)? }),
             b'm' => Contents::Map(Map::decode(&mut from, home)?),
+            b'o' => Contents::Log(Journal::decode(&mut from, home)?),
             b'x' => Contents::Custom(Opaque::decode(&mut from)?),
             other => return Err(DecodeError::Tag(other)),
         };
@@ -237,6 +246,7 @@ impl Contents {
             Contents::ByteRope(rope) => rope.root.links(see),
             Contents::ListRope(rope) => rope.root.links(see),
             Contents::Map(map) => map.links(see),
+            Contents::Log(log) => log.links(see),
             Contents::Bytes(_)
             | Contents::Counter(_)
             | Contents::Register(_)
@@ -255,6 +265,7 @@ pub(crate) fn part(bytes: &[u8], home: &Source) -> Result<Box<dyn Object>, Decod
         }
         b't' | b'T' => Box::new(Node::<String>::decode(bytes, home)?),
         b'y' | b'Y' => Box::new(Node::<Vec<u8>>::decode(bytes, home)?),
+        b'o' | b'O' => Box::new(Node::<log::Entries>::decode(bytes, home)?),
         b'l' | b'L' => Box::new(Node::<List>::decode(bytes, home)?),
         other => return Err(DecodeError::Tag(other)),
     })
@@ -296,6 +307,7 @@ impl fmt::Display for Contents {
             Contents::ByteRope(rope) => write!(f, "rope of {} bytes", rope.len()),
             Contents::ListRope(rope) => write!(f, "list of {}", rope.len()),
             Contents::Map(map) => write!(f, "map of {}", map.len()),
+            Contents::Log(log) => write!(f, "log of {}", log.len()),
             Contents::Custom(value) => {
                 write!(f, "{} in {} bytes", value.name(), value.bytes().len())
             }

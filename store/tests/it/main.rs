@@ -7,6 +7,7 @@ mod crash;
 mod disk;
 mod fixture;
 mod history;
+mod journal;
 mod kill;
 mod log;
 mod map;

@@ -375,6 +375,12 @@ fn equal_elements_are_pushed_twice_and_popped_twice() {
     let side = change(&mut batch, "side", 5, push);
     let both = merged(batch.merge(&branch("main"), &side.id(), at(6)).unwrap());
     assert_eq!(get(&both.tree()).len(), 2, "one is popped, one is new");
+    // A base that holds the same twice, of which one side pops one.
+    batch.set(&branch("side"), both.id()).unwrap();
+    change(&mut batch, "main", 7, |queue| drop(queue.pop().unwrap()));
+    let side = change(&mut batch, "side", 8, push);
+    let both = merged(batch.merge(&branch("main"), &side.id(), at(9)).unwrap());
+    assert_eq!(get(&both.tree()).len(), 2, "of three one is popped");
 }
 
 /// What `edit` costs on average, done `times` times with a commit each.

@@ -172,3 +172,28 @@ impl Range {
         left
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Piece, Range, joined};
+
+    fn piece(lo: u64, hi: u64, first: Option<usize>, second: Option<usize>) -> Piece {
+        Piece { range: Range { lo, hi }, first, second }
+    }
+
+    fn ranges(pieces: Vec<Piece>) -> Vec<(u64, u64)> {
+        joined(pieces).iter().map(|piece| (piece.range.lo, piece.range.hi)).collect()
+    }
+
+    #[test]
+    fn pieces_are_joined_where_they_follow_each_other_in_one_run() {
+        let (a, b) = (Some(0), Some(1));
+        assert_eq!(ranges(vec![piece(0, 3, a, b), piece(3, 5, a, None)]), [(0, 5)]);
+        assert_eq!(ranges(vec![piece(0, 3, a, b), piece(3, 5, None, b)]), [(0, 5)]);
+        // In another run, after a gap, or in no run that all three have in common.
+        assert_eq!(ranges(vec![piece(0, 3, a, b), piece(3, 5, b, a)]), [(0, 3), (3, 5)]);
+        assert_eq!(ranges(vec![piece(0, 3, a, b), piece(4, 5, a, b)]), [(0, 3), (4, 5)]);
+        let three = vec![piece(0, 3, a, b), piece(3, 5, a, None), piece(5, 7, None, b)];
+        assert_eq!(ranges(three), [(0, 5), (5, 7)]);
+    }
+}

@@ -6,6 +6,7 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::contents::value::{self, Value};
 use crate::contents::{Contents, Merging, Why};
 use crate::error::StorageError;
+use crate::id::Id;
 use crate::lazy::See;
 
 /// Items that follow each other. It is there to be named, not to be implemented: the ropes are
@@ -56,13 +57,6 @@ pub trait Chunk: Clone + Default + 'static {
         Ok(())
     }
 
-    /// The contents as a rope of this kind, if they are one.
-    #[doc(hidden)]
-    fn rope(contents: &Contents) -> Option<&Rope<Self>>;
-
-    #[doc(hidden)]
-    fn contents(rope: Rope<Self>) -> Contents;
-
     /// Merges as many items on both sides as there are in the base, which comes first, one by one.
     #[doc(hidden)]
     fn merge_items(_: [&Self; 3], _: Merging<'_>) -> Result<Result<Self, Why>, StorageError> {
@@ -71,10 +65,11 @@ pub trait Chunk: Clone + Default + 'static {
 }
 
 /// What an item is known by.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::contents) enum Key {
     Small(u32),
-    Contents(crate::id::Id),
+    Contents(Id),
+    At(u64, Id),
 }
 
 #[expect(private_interfaces, reason = "as in the trait")]
@@ -122,17 +117,6 @@ impl Chunk for String {
         self.chars().map(|c| Key::Small(u32::from(c))).collect()
     }
 
-    fn rope(contents: &Contents) -> Option<&Rope<Self>> {
-        match contents {
-            Contents::TextRope(rope) => Some(rope),
-            _ => None,
-        }
-    }
-
-    fn contents(rope: Rope<Self>) -> Contents {
-        Contents::TextRope(rope)
-    }
-
     fn encode(&self, to: &mut Writer) {
         to.bytes(self.as_bytes());
     }
@@ -175,17 +159,6 @@ impl Chunk for Vec<u8> {
         self.iter().map(|byte| Key::Small(u32::from(*byte))).collect()
     }
 
-    fn rope(contents: &Contents) -> Option<&Rope<Self>> {
-        match contents {
-            Contents::ByteRope(rope) => Some(rope),
-            _ => None,
-        }
-    }
-
-    fn contents(rope: Rope<Self>) -> Contents {
-        Contents::ByteRope(rope)
-    }
-
     fn encode(&self, to: &mut Writer) {
         to.bytes(self);
     }
@@ -206,7 +179,7 @@ impl From<Vec<Contents>> for List {
 }
 
 /// As if all were as large as a link, so that a leaf of 32 is full.
-const CONTENTS_WEIGHT: usize = 32;
+pub(in crate::contents) const CONTENTS_WEIGHT: usize = 32;
 
 #[expect(private_interfaces, reason = "as in the trait")]
 impl Chunk for List {
@@ -242,17 +215,6 @@ impl Chunk for List {
         self.0.iter().map(|value| Key::Contents(value.id())).collect()
     }
 
-    fn rope(contents: &Contents) -> Option<&Rope<Self>> {
-        match contents {
-            Contents::ListRope(rope) => Some(rope),
-            _ => None,
-        }
-    }
-
-    fn contents(rope: Rope<Self>) -> Contents {
-        Contents::ListRope(rope)
-    }
-
     fn encode(&self, to: &mut Writer) {
         to.number(self.0.len() as u64);
         self.0.iter().for_each(|value| value::encode(value, to));
@@ -281,5 +243,52 @@ impl Chunk for List {
             }
         }
         Ok(Ok(List(merged)))
+    }
+}
+
+/// What is contents when it is a rope.
+pub(in crate::contents) trait Kind: Chunk {
+    /// The contents as a rope of this kind, if they are one.
+    fn rope(contents: &Contents) -> Option<&Rope<Self>>;
+
+    fn contents(rope: Rope<Self>) -> Contents;
+}
+
+impl Kind for String {
+    fn rope(contents: &Contents) -> Option<&Rope<Self>> {
+        match contents {
+            Contents::TextRope(rope) => Some(rope),
+            _ => None,
+        }
+    }
+
+    fn contents(rope: Rope<Self>) -> Contents {
+        Contents::TextRope(rope)
+    }
+}
+
+impl Kind for Vec<u8> {
+    fn rope(contents: &Contents) -> Option<&Rope<Self>> {
+        match contents {
+            Contents::ByteRope(rope) => Some(rope),
+            _ => None,
+        }
+    }
+
+    fn contents(rope: Rope<Self>) -> Contents {
+        Contents::ByteRope(rope)
+    }
+}
+
+impl Kind for List {
+    fn rope(contents: &Contents) -> Option<&Rope<Self>> {
+        match contents {
+            Contents::ListRope(rope) => Some(rope),
+            _ => None,
+        }
+    }
+
+    fn contents(rope: Rope<Self>) -> Contents {
+        Contents::ListRope(rope)
     }
 }

@@ -12,13 +12,16 @@ use crate::error::StorageError;
 
 /// Items of the base, and what is in their place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Edit {
-    pub(super) base: Range<u64>,
-    pub(super) side: Range<u64>,
+pub(in crate::contents) struct Edit {
+    pub(in crate::contents) base: Range<u64>,
+    pub(in crate::contents) side: Range<u64>,
 }
 
 /// Everything in which a side differs from the base, in order.
-pub(super) fn diff<C: Chunk>(base: &Rope<C>, side: &Rope<C>) -> Result<Vec<Edit>, StorageError> {
+pub(in crate::contents) fn diff<C: Chunk>(
+    base: &Rope<C>,
+    side: &Rope<C>,
+) -> Result<Vec<Edit>, StorageError> {
     let (mut a, mut b) = (top(base), top(side));
     let (mut a_height, mut b_height) = (height(base), height(side));
     while a_height > b_height {

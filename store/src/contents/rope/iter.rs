@@ -13,6 +13,7 @@ pub struct Items<C: Chunk> {
     heights: Vec<u32>,
     /// What is to be left out of what comes next.
     skip: u64,
+    is_backwards: bool,
     items: std::vec::IntoIter<C::Item>,
 }
 
@@ -20,7 +21,12 @@ impl<C: Chunk> Items<C> {
     pub(super) fn new(rope: &Rope<C>, skip: u64) -> Items<C> {
         let root = Child::new(rope.root.clone());
         let (left, heights) = (vec![root], vec![rope.root.height()]);
-        Items { left, heights, skip, items: Vec::new().into_iter() }
+        Items { left, heights, skip, is_backwards: false, items: Vec::new().into_iter() }
+    }
+
+    /// The items from the last one back.
+    pub(in crate::contents) fn backwards(rope: &Rope<C>) -> Items<C> {
+        Items { is_backwards: true, ..Items::new(rope, 0) }
     }
 
     fn advance(&mut self) -> Result<Option<C::Item>, StorageError> {
@@ -39,10 +45,18 @@ impl<C: Chunk> Items<C> {
                 Node::Leaf(chunk) => {
                     let mut chunk = chunk.clone();
                     let skip = std::mem::take(&mut self.skip) as usize;
-                    self.items = chunk.split_off(skip).items()?.into_iter();
+                    let mut items = chunk.split_off(skip).items()?;
+                    if self.is_backwards {
+                        items.reverse();
+                    }
+                    self.items = items.into_iter();
                 }
                 Node::Branch { children, .. } => {
-                    self.left.extend(children.iter().rev().cloned());
+                    let before = self.left.len();
+                    self.left.extend_from_slice(children);
+                    if !self.is_backwards {
+                        self.left[before..].reverse();
+                    }
                     self.heights.extend(children.iter().map(|_| height - 1));
                 }
             }

@@ -41,7 +41,7 @@ pub(super) fn merge<C: Chunk>(
             Change::Put { at, items } => (at..at + items.count() as u64, tree::build(items)),
         };
         let [before, _, after] = merged.cut(at.start, at.end)?;
-        merged = Rope::from_tree(tree::join(tree::join(before, new)?, after)?)?;
+        merged = Rope::joined([before, new, after])?;
     }
     Ok(Ok(merged))
 }
@@ -96,8 +96,8 @@ impl<C: Chunk> Sides<'_, C> {
         our: &Edit,
         their: &Edit,
     ) -> Result<Result<Option<Change<C>>, Why>, StorageError> {
-        let [first, second] = [items(self.first, &our.side)?, items(self.second, &their.side)?];
-        let base = items(self.base, &our.base)?;
+        let [first, second] = [self.first.items(&our.side)?, self.second.items(&their.side)?];
+        let base = self.base.items(&our.base)?;
         let is_one_by_one = [first.count(), second.count()] == [base.count(); 2];
         if is_one_by_one && let Ok(items) = C::merge_items([&base, &first, &second], self.merging)?
         {
@@ -116,21 +116,4 @@ impl<C: Chunk> Sides<'_, C> {
 
 fn length(range: &Range<u64>) -> u64 {
     range.end - range.start
-}
-
-/// The items in a range, as one chunk.
-fn items<C: Chunk>(rope: &Rope<C>, range: &Range<u64>) -> Result<C, StorageError> {
-    let [_, within, _] = rope.cut(range.start, range.end)?;
-    let mut all = C::default();
-    let Some(tree) = within else { return Ok(all) };
-    let mut left = vec![(tree.root, tree.height)];
-    while let Some((node, height)) = left.pop() {
-        if height == 0 {
-            all.append(node.leaf()?);
-        } else {
-            let children = node.children(height)?.iter().rev();
-            left.extend(children.map(|child| (child.clone(), height - 1)));
-        }
-    }
-    Ok(all)
 }

@@ -1,8 +1,8 @@
 //! Owns the rope: a long sequence that is edited anywhere, on many branches at once. Must not know
 //! paths, nor how its tree is kept in balance (`tree`).
 
-mod chunk;
-mod diff;
+pub(super) mod chunk;
+pub(super) mod diff;
 mod iter;
 mod merge;
 pub(super) mod node;
@@ -10,6 +10,7 @@ mod tree;
 
 use std::ops::Range;
 
+use self::chunk::Kind;
 pub use self::chunk::{Chunk, List};
 pub use self::iter::Items;
 use self::node::{Child, Node};
@@ -125,25 +126,13 @@ impl<C: Chunk> Rope<C> {
 
     /// Puts items in place of those in a range.
     pub fn replace(&mut self, range: Range<u64>, items: impl Into<C>) -> Result<(), RopeError> {
-        let items = items.into();
         let Range { start, end } = range;
         self.check(start)?;
         self.check(end)?;
         if start > end {
             return Err(RopeError::Backwards { from: start, to: end });
         }
-        let is_few = items.weight() <= node::LEAF_MAX;
-        if is_few && let Some(tree) = self.tree() {
-            let nodes = tree::splice(&tree.root, tree.height, start, end, &items)?;
-            if let Some(nodes) = nodes {
-                *self = Rope::from_tree(tree::grow(tree.height, nodes))?;
-                return Ok(());
-            }
-        }
-        let [before, _, after] = self.cut(start, end)?;
-        let before = tree::join(before, tree::build(items))?;
-        *self = Rope::from_tree(tree::join(before, after)?)?;
-        Ok(())
+        Ok(self.put(start, end, items.into())?)
     }
 
     /// Adds all of another rope at the end.
@@ -171,21 +160,19 @@ impl<C: Chunk> Rope<C> {
         Items::new(self, at)
     }
 
-    pub(super) fn merge(
-        base: Option<&Contents>,
-        first: &Rope<C>,
-        second: &Rope<C>,
-        merging: Merging<'_>,
-    ) -> Result<Result<Contents, Why>, StorageError> {
-        let base = match base {
-            // What both put in place of nothing was empty.
-            None => &Rope::new(),
-            Some(base) => match C::rope(base) {
-                Some(base) => base,
-                None => return Ok(Err(Why::Kinds)),
-            },
-        };
-        Ok(merge::merge(base, first, second, merging)?.map(C::contents))
+    /// Puts items in place of those in a range, which must be there.
+    pub(super) fn put(&mut self, start: u64, end: u64, items: C) -> Result<(), StorageError> {
+        let is_few = items.weight() <= node::LEAF_MAX;
+        if is_few && let Some(tree) = self.tree() {
+            let nodes = tree::splice(&tree.root, tree.height, start, end, &items)?;
+            if let Some(nodes) = nodes {
+                *self = Rope::from_tree(tree::grow(tree.height, nodes))?;
+                return Ok(());
+            }
+        }
+        let [before, _, after] = self.cut(start, end)?;
+        *self = Rope::joined([before, tree::build(items), after])?;
+        Ok(())
     }
 
     fn check(&self, at: u64) -> Result<(), RopeError> {
@@ -209,12 +196,66 @@ impl<C: Chunk> Rope<C> {
         Ok(Rope { root: root.load(height)?.clone() })
     }
 
+    /// Parts after each other.
+    fn joined([a, b, c]: [Part<C>; 3]) -> Result<Rope<C>, StorageError> {
+        Rope::from_tree(tree::join(tree::join(a, b)?, c)?)
+    }
+
+    /// The leaf in which an item is, and where in it; `None` beyond the end.
+    pub(super) fn leaf(&self, mut at: u64) -> Result<Option<(&C, usize)>, StorageError> {
+        if at >= self.len() {
+            return Ok(None);
+        }
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Leaf(chunk) => return Ok(Some((chunk, at as usize))),
+                Node::Branch { height, children } => {
+                    let (number, before) = tree::find(children, at + 1);
+                    (node, at) = (children[number].load(height - 1)?, at - before);
+                }
+            }
+        }
+    }
+
+    /// The items in a range, as one chunk.
+    pub(super) fn items(&self, range: &Range<u64>) -> Result<C, StorageError> {
+        let mut all = C::default();
+        let mut at = range.start;
+        while at < range.end {
+            let (leaf, from) = self.leaf(at)?.expect("BUG: a range beyond the end of a rope");
+            let mut items = leaf.clone().split_off(from);
+            items.split_off(items.count().min((range.end - at) as usize));
+            at += items.count() as u64;
+            all.append(&items);
+        }
+        Ok(all)
+    }
+
     /// What is before, in, and after a range.
     fn cut(&self, from: u64, to: u64) -> Result<[Part<C>; 3], StorageError> {
         let (before, rest) = tree::split(self.tree(), from)?;
         let (within, after) = tree::split(rest, to - from)?;
         Ok([before, within, after])
     }
+}
+
+/// Merges ropes of one kind.
+pub(super) fn merge<C: Kind>(
+    base: Option<&Contents>,
+    first: &Rope<C>,
+    second: &Rope<C>,
+    merging: Merging<'_>,
+) -> Result<Result<Contents, Why>, StorageError> {
+    let base = match base {
+        // What both put in place of nothing was empty.
+        None => &Rope::new(),
+        Some(base) => match C::rope(base) {
+            Some(base) => base,
+            None => return Ok(Err(Why::Kinds)),
+        },
+    };
+    Ok(merge::merge(base, first, second, merging)?.map(C::contents))
 }
 
 impl TextRope {
