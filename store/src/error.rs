@@ -42,6 +42,15 @@ pub enum StorageError {
         /// The process, where it is known.
         pid: Option<u32>,
     },
+    /// The folder holds no store.
+    #[error("{} holds no store", path.display())]
+    NoStore {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The store was opened only to be read.
+    #[error("the store was opened only to be read")]
+    ReadOnly,
     /// The store was written in a format that this program does not know.
     #[error("the store has format version {found}, this program knows {supported}")]
     Version {

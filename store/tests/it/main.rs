@@ -16,6 +16,7 @@ mod model;
 mod names;
 mod queue;
 mod rope;
+mod read_only;
 mod tree;
 mod types;
 mod watch;

@@ -16,11 +16,11 @@ use crate::error::StorageError;
 const LOCK: &str = "lock";
 const SUFFIX: &str = ".segment";
 
-/// A folder that no other process has open.
+/// A folder that no other process writes to, if it is locked.
 pub(super) struct Folder {
     path: PathBuf,
     files: RwLock<BTreeMap<u32, Arc<File>>>,
-    _lock: Flock<File>,
+    _lock: Option<Flock<File>>,
 }
 
 impl Folder {
@@ -28,12 +28,17 @@ impl Folder {
         let io = |op| move |error| failed(op, error);
         make_folder(path).map_err(io("make the store's folder"))?;
         let lock = lock(path)?;
-        let mut files = BTreeMap::new();
-        for number in numbers(path).map_err(io("list the store's folder"))? {
-            let open = OpenOptions::new().read(true).write(true).open(file(path, number));
-            files.insert(number, Arc::new(open.map_err(io("open a file of the store"))?));
+        let files = open_all(path, OpenOptions::new().read(true).write(true))?;
+        Ok(Folder { path: path.to_owned(), files: RwLock::new(files), _lock: Some(lock) })
+    }
+
+    /// Opens what is there to be read, whoever has it locked.
+    pub(super) fn open_read_only(path: &Path) -> Result<Folder, StorageError> {
+        let files = open_all(path, OpenOptions::new().read(true))?;
+        if files.is_empty() {
+            return Err(StorageError::NoStore { path: path.to_owned() });
         }
-        Ok(Folder { path: path.to_owned(), files: RwLock::new(files), _lock: lock })
+        Ok(Folder { path: path.to_owned(), files: RwLock::new(files), _lock: None })
     }
 
     fn file(&self, number: u32) -> io::Result<Arc<File>> {
@@ -85,6 +90,17 @@ impl Disk for Folder {
 
 fn file(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:08}{SUFFIX}"))
+}
+
+fn open_all(path: &Path, options: &OpenOptions) -> Result<BTreeMap<u32, Arc<File>>, StorageError> {
+    let mut files = BTreeMap::new();
+    let numbers = numbers(path).map_err(|error| failed("list the store's folder", error))?;
+    for number in numbers {
+        let opened = options.open(file(path, number));
+        let opened = opened.map_err(|error| failed("open a file of the store", error))?;
+        files.insert(number, Arc::new(opened));
+    }
+    Ok(files)
 }
 
 /// The numbers of the segments in a folder. Other files are left alone.

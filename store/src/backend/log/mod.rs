@@ -50,12 +50,17 @@ impl Default for LogOptions {
     }
 }
 
+/// How often files that look damaged are looked at, where someone may be writing to them.
+#[cfg(unix)]
+const LOOKS_MAX: usize = 3;
+
 /// A backend in append-only files. All who publish while a flush is under way share the next one.
 ///
 /// It stays open, and locked for others, as long as a store, tree or commit of it is alive.
 pub struct Log {
     disk: Arc<dyn Disk>,
     options: LogOptions,
+    is_read_only: bool,
     objects: RwLock<Objects>,
     heads: RwLock<BTreeMap<BranchName, Id>>,
     group: Group,
@@ -101,15 +106,45 @@ impl Log {
     /// Opens the log on this disk, or begins one there. What the last flush did not finish is cut
     /// off; any other damage is an error.
     pub fn open_on(disk: Arc<dyn Disk>, options: LogOptions) -> Result<Log, StorageError> {
-        let Found { stored, heads, tail } = recover::recover(&*disk)?;
-        Ok(Log {
+        let found = recover::recover(&*disk)?;
+        Ok(Log::new(disk, options, found, false))
+    }
+
+    /// Opens the log in this folder as it is now, to be read only, whether or not another process
+    /// writes to it. It takes no lock, changes nothing, and does not follow what is written later.
+    #[cfg(unix)]
+    pub fn open_read_only(folder: impl AsRef<Path>) -> Result<Log, StorageError> {
+        let folder = folder.as_ref();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let disk: Arc<dyn Disk> = Arc::new(folder::Folder::open_read_only(folder)?);
+            match recover::look(&*disk) {
+                Ok(found) => return Ok(Log::new(disk, LogOptions::default(), found, true)),
+                // A writer whose disk is full takes back half a frame and writes another one in
+                // its place: who reads across that sees neither. Real damage is still there.
+                Err(StorageError::Corrupt { .. } | StorageError::Io { .. })
+                    if tries < LOOKS_MAX => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn new(disk: Arc<dyn Disk>, options: LogOptions, found: Found, is_read_only: bool) -> Log {
+        let Found { stored, heads, tail } = found;
+        Log {
             disk,
             options,
+            is_read_only,
             objects: RwLock::new(Objects { stored, ..Objects::default() }),
             heads: RwLock::new(heads),
             group: Group::default(),
             tail: Mutex::new(tail),
-        })
+        }
+    }
+
+    fn check_writable(&self) -> Result<(), StorageError> {
+        if self.is_read_only { Err(StorageError::ReadOnly) } else { Ok(()) }
     }
 
     /// Writes and syncs one frame for all who wait, and lets everyone see what is in it.
@@ -261,6 +296,7 @@ impl Backend for Log {
 
     fn put(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
         check_size(bytes)?;
+        self.check_writable()?;
         if self.objects().line_bytes >= self.options.unsaved_bytes {
             self.sync()?;
         }
@@ -280,6 +316,7 @@ impl Backend for Log {
     }
 
     fn set_heads(&self, changes: &[HeadChange]) -> Result<bool, StorageError> {
+        self.check_writable()?;
         self.group.ask(changes, |asked| self.flush(asked))
     }
 

@@ -13,6 +13,28 @@ use crate::error::{Damage, Place, StorageError};
 
 /// Reads all files, and cuts off what the last flush did not finish.
 pub(super) fn recover(disk: &dyn Disk) -> Result<Found, StorageError> {
+    let mut found = read(disk, Unfinished::Cut)?;
+    if found.tail.len == 0 {
+        let header = found.tail.header;
+        begin_segment(disk, &header)?;
+        found.tail.len = SEGMENT_HEADER_BYTES as u64;
+    }
+    Ok(found)
+}
+
+/// Reads all files as they are, up to what a flush has not finished.
+pub(super) fn look(disk: &dyn Disk) -> Result<Found, StorageError> {
+    read(disk, Unfinished::Leave)
+}
+
+/// What is done to the rest of a flush that did not finish, or has not yet.
+#[derive(Clone, Copy)]
+enum Unfinished {
+    Cut,
+    Leave,
+}
+
+fn read(disk: &dyn Disk, unfinished: Unfinished) -> Result<Found, StorageError> {
     let files = disk.files().map_err(|error| failed("list the store's files", error))?;
     let header = SegmentHeader::new(files.first().copied().unwrap_or(1), 1);
     let tail = Tail { header, len: 0, sequence: header.first };
@@ -22,12 +44,7 @@ pub(super) fn recover(disk: &dyn Disk) -> Result<Found, StorageError> {
         if *file != files[0].wrapping_add(at as u32) {
             return Err(damaged(disk, *file, 0, Damage::Gap));
         }
-        Segment { disk, file: *file, is_last, is_first: at == 0 }.read(&mut found)?;
-    }
-    if found.tail.len == 0 {
-        let header = found.tail.header;
-        begin_segment(disk, &header)?;
-        found.tail.len = SEGMENT_HEADER_BYTES as u64;
+        Segment { disk, file: *file, is_last, is_first: at == 0, unfinished }.read(&mut found)?;
     }
     Ok(found)
 }
@@ -47,6 +64,7 @@ struct Segment<'a> {
     file: u32,
     is_last: bool,
     is_first: bool,
+    unfinished: Unfinished,
 }
 
 impl Segment<'_> {
@@ -59,7 +77,8 @@ impl Segment<'_> {
             match self.frame(&header, sequence, at, len, found)? {
                 Some(end) => at = end,
                 None => {
-                    self.cut(&header, sequence, at, len)?;
+                    self.check_unfinished(&header, sequence, at, len)?;
+                    self.cut(at)?;
                     break;
                 }
             }
@@ -144,9 +163,9 @@ impl Segment<'_> {
         Ok(Some(end))
     }
 
-    /// Cuts off what is at this place and behind, if it is what an unfinished flush can leave:
-    /// the next one begins only when the last has succeeded, so nothing whole can be behind it.
-    fn cut(
+    /// Refuses what is at this place and behind, unless an unfinished flush can leave it: the
+    /// next one begins only when the last has succeeded, so nothing whole can be behind it.
+    fn check_unfinished(
         &self,
         segment: &SegmentHeader,
         sequence: u64,
@@ -156,10 +175,18 @@ impl Segment<'_> {
         if !self.is_last || self.is_frame_behind(segment, sequence, at, len)? {
             return Err(self.damaged(at, Damage::Checksum));
         }
-        self.disk
-            .truncate(self.file, at)
-            .and_then(|()| self.disk.sync(self.file))
-            .map_err(|error| failed("cut off an unfinished flush", error))
+        Ok(())
+    }
+
+    fn cut(&self, at: u64) -> Result<(), StorageError> {
+        match self.unfinished {
+            Unfinished::Leave => Ok(()),
+            Unfinished::Cut => self
+                .disk
+                .truncate(self.file, at)
+                .and_then(|()| self.disk.sync(self.file))
+                .map_err(|error| failed("cut off an unfinished flush", error)),
+        }
     }
 
     fn is_frame_behind(
