@@ -90,14 +90,14 @@ fn link(entry: &Entry) -> Option<&Link> {
 }
 
 /// A step that does not lead to the same on both sides, as far as is known.
-struct Differing {
-    step: Step,
-    before: Option<Entry>,
-    after: Option<Entry>,
+pub(crate) struct Differing {
+    pub(crate) step: Step,
+    pub(crate) before: Option<Entry>,
+    pub(crate) after: Option<Entry>,
 }
 
 /// Collects the steps that differ between two nodes of the same depth.
-fn nodes(
+pub(crate) fn nodes(
     before: Option<&Link>,
     after: Option<&Link>,
     depth: usize,

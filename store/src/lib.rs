@@ -7,6 +7,7 @@
 //! - [`Store`]: branches, updates, merges, history, watches. [`Batch`]: several of them at once.
 //! - [`Tree`], [`Path`], [`Contents`]: what a commit holds.
 //! - [`backend`]: where it is kept; [`Backend`] is what a new one must do.
+//! - `git` (a feature): the same history in a Git repository, and back.
 //!
 //! It knows nothing of what is stored in it, asks no clock, starts no thread, and needs no
 //! runtime.
@@ -37,6 +38,8 @@ mod tree;
 mod watch;
 
 pub mod backend;
+#[cfg(feature = "git")]
+pub mod git;
 
 pub use self::backend::{Backend, HeadChange};
 pub use self::batch::{Batch, Merged};

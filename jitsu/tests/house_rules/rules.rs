@@ -80,10 +80,12 @@ const PURE: [(&str, &[&[&str]]); 13] = [
     ("store/src/", &[&SYSTEM, &SOCKETS]),
 ];
 /// What is below a folder of [`PURE`] and is not.
-const IMPURE: [&str; 1] = ["store/src/backend"];
+const IMPURE: [&str; 3] =
+    ["store/src/backend", "store/src/git/ids.rs", "store/src/git/repository.rs"];
 
 /// What only the named files may name, within a folder.
-const ONLY_IN: [(&str, &str, &[&str]); 3] = [
+const ONLY_IN: [(&str, &str, &[&str]); 4] = [
+    ("gix", "", &["store/src/git/repository.rs"]),
     ("hickory_server", "", &["jitsu/src/dns.rs"]),
     ("xenstore_rs", "", &["toolstack/src/xenstore/watch.rs"]),
     // Both machines in one process: nothing else of jitsu sees a hypervisor.

@@ -6,6 +6,8 @@ mod counted;
 mod crash;
 mod disk;
 mod fixture;
+#[cfg(feature = "git")]
+mod git;
 mod history;
 mod journal;
 mod kill;

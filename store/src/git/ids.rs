@@ -1,0 +1,108 @@
+//! Owns the file in a Git repository that says which commits were seen before: pairs of ids, so
+//! that an export or import does again only what is new. Must not know how one id follows from
+//! the other.
+//!
+//! Which commits belong together follows from the commits alone. So a pair is never out of date,
+//! and a file that is lost, torn or damaged costs time and nothing else.
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::object::GitId;
+use crate::id::Id;
+
+const FILE: &str = "jitsu-ids";
+
+/// Pairs of ids.
+pub(super) struct Ids {
+    path: PathBuf,
+    to_git: HashMap<Id, GitId>,
+    to_store: HashMap<GitId, Id>,
+    /// Lines that are not in the file yet.
+    new: String,
+}
+
+impl Ids {
+    /// The pairs that a repository in this folder remembers.
+    pub(super) fn load(repository: &Path) -> Ids {
+        let path = repository.join(FILE);
+        let text = fs::read(&path).unwrap_or_default();
+        let mut ids =
+            Ids { path, to_git: HashMap::new(), to_store: HashMap::new(), new: String::new() };
+        for (id, git) in text.split(|byte| *byte == b'\n').filter_map(parse) {
+            ids.insert(id, git);
+        }
+        ids
+    }
+
+    pub(super) fn git(&self, id: &Id) -> Option<GitId> {
+        self.to_git.get(id).copied()
+    }
+
+    pub(super) fn store(&self, id: &GitId) -> Option<Id> {
+        self.to_store.get(id).copied()
+    }
+
+    /// Remembers a pair.
+    pub(super) fn learn(&mut self, id: Id, git: GitId) {
+        if self.to_git.get(&id) != Some(&git) {
+            let pair = format!("{id} {git}");
+            self.new += &format!("{pair} {:08x}\n", crc32fast::hash(pair.as_bytes()));
+            self.insert(id, git);
+        }
+    }
+
+    /// Appends what is new to the file.
+    pub(super) fn save(&mut self) -> io::Result<()> {
+        if self.new.is_empty() {
+            return Ok(());
+        }
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        // The end of a line that was torn must not become the beginning of one.
+        file.write_all(format!("\n{}", self.new).as_bytes())?;
+        self.new.clear();
+        Ok(())
+    }
+
+    fn insert(&mut self, id: Id, git: GitId) {
+        self.to_git.insert(id, git);
+        self.to_store.insert(git, id);
+    }
+}
+
+fn parse(line: &[u8]) -> Option<(Id, GitId)> {
+    let (pair, sum) = std::str::from_utf8(line).ok()?.rsplit_once(' ')?;
+    let is_whole = sum == format!("{:08x}", crc32fast::hash(pair.as_bytes()));
+    let (id, git) = pair.split_once(' ').filter(|_| is_whole)?;
+    Some((id.parse().ok()?, GitId::from_hex(git.as_bytes())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_outlast_a_torn_and_a_damaged_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = |n: u8| (Id::of(&[n]), GitId::from_bytes(&[n; 32]).unwrap());
+        for n in 0..3 {
+            let mut ids = Ids::load(folder.path());
+            ids.learn(pair(n).0, pair(n).1);
+            ids.save().unwrap();
+        }
+        let file = folder.path().join(FILE);
+        let mut text = fs::read(&file).unwrap();
+        text[5] = if text[5] == b'0' { b'1' } else { b'0' };
+        text.truncate(text.len() - 3);
+        fs::write(&file, text).unwrap();
+        let mut ids = Ids::load(folder.path());
+        ids.learn(pair(3).0, pair(3).1);
+        ids.save().unwrap();
+        let ids = Ids::load(folder.path());
+        let known: Vec<bool> = (0..4).map(|n| ids.git(&pair(n).0) == Some(pair(n).1)).collect();
+        assert_eq!(known, [false, true, false, true]);
+        assert_eq!(ids.store(&pair(1).1), Some(pair(1).0));
+    }
+}

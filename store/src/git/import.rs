@@ -1,0 +1,323 @@
+//! Owns the way from Git to the store. Must not know how commits say what they say, nor how a
+//! repository keeps anything.
+//!
+//! A tree is made from the one of the first parent and what differs from it. All commits are made
+//! before any branch moves.
+
+use std::collections::BTreeMap;
+
+use super::error::{Fault, GitError};
+use super::ids::Ids;
+use super::modes::{self, Set};
+use super::names::{step_of, store_branch};
+use super::object::{
+    DIRECTORY, EXECUTABLE, Entries, Entry, FILE, GitCommit, GitId, LINK, SUBMODULE, Type, read_tree,
+};
+use super::repository::Repository;
+use super::{blob, words};
+use crate::batch::Merged;
+use crate::commit::{Commit, Meta, PARENTS_MAX};
+use crate::contents::Contents;
+use crate::error::{MergeError, PublishError, StorageError};
+use crate::id::Id;
+use crate::merge::Conflict;
+use crate::name::BranchName;
+use crate::path::{PATH_STEPS_MAX, Path, Step};
+use crate::store::{Store, TRIES_MAX};
+use crate::tree::{Tree, TreeError};
+
+/// What came of an import.
+#[derive(Debug)]
+pub struct Imported {
+    /// Every branch of the repository, by the name it has there.
+    pub branches: Vec<(String, Landed)>,
+    /// How many commits are new to the store, or were at least looked at.
+    pub commits: u64,
+    /// How many objects of the repository were read.
+    pub objects_read: u64,
+}
+
+/// What came of one branch.
+#[derive(Debug)]
+pub enum Landed {
+    /// It is new, or was behind: its head is this commit now.
+    Moved(Id),
+    /// The store has all of it.
+    Already,
+    /// Both sides had commits of their own: this one merges them.
+    Merged(Id),
+    /// Both sides had commits of their own that cannot be merged: the branch was not moved.
+    Conflicts(Vec<Conflict>),
+    /// The store can have no branch of this name.
+    Refused,
+}
+
+/// Takes all branches of a repository, with their history, into a store. A branch that has
+/// commits on both sides is merged, with this metadata. If one commit cannot be taken no branch
+/// is moved.
+pub fn import(store: &Store, from: &Repository, meta: &Meta) -> Result<Imported, GitError> {
+    let before = from.counts().0;
+    let heads = from.branches()?;
+    let mut import = Import { store, from, ids: Ids::load(from.path()), commits: 0 };
+    let mut landing = Vec::new();
+    for (name, head) in heads {
+        let branch = store_branch(&name);
+        let head = if branch.is_some() { Some(import.history(head)?) } else { None };
+        landing.push((name, branch.zip(head)));
+    }
+    let Import { mut ids, commits, .. } = import;
+    let mut branches = Vec::new();
+    for (name, branch) in landing {
+        let landed = match branch {
+            Some((branch, head)) => land(store, &branch, &head, meta)?,
+            None => Landed::Refused,
+        };
+        branches.push((name, landed));
+    }
+    // What cannot be remembered, as in a repository of somebody else, is looked at again.
+    let _ = ids.save();
+    Ok(Imported { branches, commits, objects_read: from.counts().0 - before })
+}
+
+/// Brings a branch to a commit: forward if it can be, else by a merge.
+fn land(store: &Store, branch: &BranchName, to: &Id, meta: &Meta) -> Result<Landed, GitError> {
+    for _ in 0..TRIES_MAX {
+        let mut batch = store.batch();
+        let head = batch.head(branch)?;
+        if let Some(head) = head.map(|head| head.id()) {
+            if store.is_ancestor(to, &head)? {
+                return Ok(Landed::Already);
+            }
+            if !store.is_ancestor(&head, to)? {
+                return merge(store, branch, to, meta);
+            }
+        }
+        batch.set(branch, *to)?;
+        match batch.publish() {
+            Ok(()) => return Ok(Landed::Moved(*to)),
+            Err(PublishError::Raced(_)) => {}
+            Err(PublishError::Storage(error)) => return Err(error.into()),
+        }
+    }
+    Err(GitError::Raced { branch: branch.clone(), tries: TRIES_MAX })
+}
+
+fn merge(store: &Store, branch: &BranchName, from: &Id, meta: &Meta) -> Result<Landed, GitError> {
+    match store.merge(branch, from, meta.clone()) {
+        Ok(Merged::Commit(commit)) => Ok(Landed::Merged(commit.id())),
+        Ok(Merged::Already) => Ok(Landed::Already),
+        Ok(Merged::Conflicts(conflicts)) => Ok(Landed::Conflicts(conflicts)),
+        Err(MergeError::Raced { branch, tries }) => Err(GitError::Raced { branch, tries }),
+        Err(MergeError::Storage(error)) => Err(error.into()),
+    }
+}
+
+struct Import<'a> {
+    store: &'a Store,
+    from: &'a Repository,
+    ids: Ids,
+    commits: u64,
+}
+
+impl Import<'_> {
+    /// Makes a commit and its ancestors, each after its parents, as far as they are not there.
+    fn history(&mut self, head: GitId) -> Result<Id, GitError> {
+        let mut work = vec![head];
+        while let Some(git) = work.last().copied() {
+            if self.known(&git)?.is_some() {
+                work.pop();
+                continue;
+            }
+            let commit = self.read_commit(&git)?;
+            let mut missing = Vec::new();
+            for parent in &commit.parents {
+                if self.known(parent)?.is_none() {
+                    missing.push(*parent);
+                }
+            }
+            if missing.is_empty() {
+                let made = Making { import: self, of: git }.commit(&commit)?;
+                self.ids.learn(made.id(), git);
+                self.commits += 1;
+                work.pop();
+            }
+            work.extend(missing);
+        }
+        Ok(self.known(&head)?.expect("BUG: a commit that was just made").id())
+    }
+
+    /// The commit of the store, if there is one already.
+    fn known(&self, git: &GitId) -> Result<Option<Commit>, StorageError> {
+        match self.ids.store(git) {
+            Some(id) => self.store.commit(&id),
+            None => Ok(None),
+        }
+    }
+
+    fn read_commit(&self, git: &GitId) -> Result<GitCommit, GitError> {
+        let bytes = self.from.get(git, Type::Commit);
+        let read = bytes.and_then(|bytes| GitCommit::read(&bytes).ok_or(Fault::Malformed(*git)));
+        read.map_err(|fault| GitError::Import { commit: *git, path: String::new(), fault })
+    }
+}
+
+/// A commit that is being made.
+struct Making<'a> {
+    import: &'a Import<'a>,
+    of: GitId,
+}
+
+impl Making<'_> {
+    fn commit(&self, git: &GitCommit) -> Result<Commit, GitError> {
+        let import = self.import;
+        let mut parents = Vec::new();
+        for parent in &git.parents {
+            parents.extend(import.known(parent)?);
+        }
+        let is_twice =
+            (1..git.parents.len()).any(|at| git.parents[..at].contains(&git.parents[at]));
+        if is_twice || parents.len() > PARENTS_MAX {
+            return Err(self.fault("", Fault::Parents(PARENTS_MAX)));
+        }
+        let base = match (git.parents.first(), parents.first()) {
+            (Some(git), Some(parent)) => {
+                let tree = import.read_commit(git)?.tree;
+                Some((tree, parent.tree()))
+            }
+            _ => None,
+        };
+        let tree = self.directory(base, git.tree, &mut Vec::new())?;
+        let meta = words::of_git(&git.words);
+        let (commit, _) = import.store.create(&parents, tree, meta)?;
+        Ok(commit)
+    }
+
+    /// Makes a directory, knowing how another one was made.
+    fn directory(
+        &self,
+        base: Option<(GitId, Tree)>,
+        git: GitId,
+        at: &mut Vec<String>,
+    ) -> Result<Tree, GitError> {
+        if at.len() > PATH_STEPS_MAX {
+            return Err(self.fault(&at.join("/"), Fault::TooDeep(PATH_STEPS_MAX)));
+        }
+        let (before, mut tree) = match base {
+            Some((before, tree)) if before == git => return Ok(tree),
+            Some((before, tree)) => (self.entries(before, at)?, tree),
+            None => (Entries::new(), Tree::empty()),
+        };
+        let after = self.entries(git, at)?;
+        let mut below = BTreeMap::new();
+        for (name, entry) in &before {
+            if after.get(name).is_some_and(|now| same(now, entry)) {
+                continue;
+            }
+            let path = self.path(name, entry, at)?;
+            if entry.is_directory() {
+                below.extend(tree.subtree(&path)?.map(|tree| (name, (entry.id, tree))));
+            }
+            tree.remove(&path)?;
+        }
+        for (name, entry) in &after {
+            if before.get(name).is_some_and(|was| same(was, entry)) {
+                continue;
+            }
+            let path = self.path(name, entry, at)?;
+            at.push(name.clone());
+            if entry.is_directory() {
+                let directory = self.directory(below.remove(name), entry.id, at)?;
+                if directory.is_empty() {
+                    return Err(self.fault(&at.join("/"), Fault::EmptyDirectory));
+                }
+                tree.set_tree(&path, directory)?;
+            } else {
+                tree.set(&path, self.file(entry.id, at)?)?;
+            }
+            at.pop();
+        }
+        self.modes(after, &mut tree, at)?;
+        Ok(tree)
+    }
+
+    /// Keeps the modes of a directory's files where they are kept.
+    fn modes(&self, mut of: Entries, tree: &mut Tree, at: &[String]) -> Result<(), GitError> {
+        let left_in = of.get(modes::NAME).copied();
+        let special = modes::take(&mut of);
+        let step = Path::from(Step::new(modes::STEP).expect("BUG: the step of modes is one"));
+        let left = match left_in {
+            Some(entry) if !entry.is_directory() => match self.file(entry.id, at)? {
+                Contents::Set(left) => Some(left),
+                _ => None,
+            },
+            _ => None,
+        };
+        let set: Set = special.iter().chain(left.iter().flatten()).cloned().collect();
+        // The set must say what Git says, no more and no less.
+        let unclear =
+            || self.fault(&[at, &[modes::NAME.to_owned()]].concat().join("/"), Fault::Name);
+        match (left_in, &left) {
+            (Some(_), None) if special.is_empty() => return Ok(()),
+            (Some(_), None) => return Err(unclear()),
+            (None, _) if special.is_empty() => {
+                tree.remove(&step)?;
+                return Ok(());
+            }
+            _ => {}
+        }
+        of.remove(modes::NAME);
+        if modes::apply(&set, &mut of) != left || modes::take(&mut of) != special {
+            return Err(unclear());
+        }
+        Ok(tree.set(&step, Contents::Set(set))?)
+    }
+
+    /// A directory's entries, all of a kind that the store can hold.
+    fn entries(&self, git: GitId, at: &[String]) -> Result<Entries, GitError> {
+        let fault = |fault| self.fault(&at.join("/"), fault);
+        let bytes = self.import.from.get(&git, Type::Tree).map_err(fault)?;
+        let entries = read_tree(&git, &bytes).map_err(fault)?;
+        for (name, entry) in &entries {
+            let wrong = match entry.mode {
+                FILE | EXECUTABLE | LINK | DIRECTORY if name == ".gitmodules" => Fault::Submodule,
+                FILE | EXECUTABLE | LINK | DIRECTORY => continue,
+                SUBMODULE => Fault::Submodule,
+                other => Fault::Mode(other),
+            };
+            return Err(self.fault(&below(at, name), wrong));
+        }
+        Ok(entries)
+    }
+
+    fn path(&self, name: &str, entry: &Entry, at: &[String]) -> Result<Path, GitError> {
+        let step = step_of(name, entry.is_directory());
+        step.map(Path::from).map_err(|fault| self.fault(&below(at, name), fault))
+    }
+
+    fn file(&self, git: GitId, at: &[String]) -> Result<Contents, GitError> {
+        let bytes = self.import.from.get(&git, Type::Blob);
+        Ok(blob::of_blob(&bytes.map_err(|fault| self.fault(&at.join("/"), fault))?))
+    }
+
+    fn fault(&self, path: &str, fault: Fault) -> GitError {
+        GitError::Import { commit: self.of, path: path.to_owned(), fault }
+    }
+}
+
+fn below(at: &[String], name: &str) -> String {
+    at.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join("/")
+}
+
+/// Whether two entries are the same contents or directory; modes are looked at elsewhere.
+fn same(a: &Entry, b: &Entry) -> bool {
+    a.id == b.id && a.is_directory() == b.is_directory()
+}
+
+impl From<TreeError> for GitError {
+    fn from(error: TreeError) -> GitError {
+        match error {
+            TreeError::Storage(error) => error.into(),
+            other => unreachable!("BUG: one step in a directory is refused: {other}"),
+        }
+    }
+}
