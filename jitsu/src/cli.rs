@@ -11,6 +11,7 @@ mod history;
 mod output;
 mod services;
 mod status;
+mod store;
 
 use std::future::Future;
 use std::io::IsTerminal;
@@ -42,6 +43,7 @@ pub fn run() -> Result<()> {
     match args.command {
         Command::Serve { config } => daemon::serve(&config),
         Command::CheckConfig { file } => daemon::check(&file),
+        Command::Store { arguments } => store::run(&arguments),
         Command::Completions { shell } => {
             let mut output = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "jitsu", &mut output);
@@ -99,6 +101,7 @@ impl Session {
             Command::Edit { branch, edits } => self.edit(branch, &edits).await,
             Command::Serve { .. }
             | Command::CheckConfig { .. }
+            | Command::Store { .. }
             | Command::Completions { .. }
             | Command::Man { .. }
             | Command::Up(_)

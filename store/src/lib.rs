@@ -31,6 +31,7 @@ mod merge;
 mod name;
 mod path;
 mod references;
+mod revision;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,7 @@ pub use self::merge::{Conflict, Side};
 pub use self::name::{BRANCH_BYTES_MAX, BranchName, NameError, NameFault};
 pub use self::path::{PATH_STEPS_MAX, Path, STEP_BYTES_MAX, Step};
 pub use self::references::references;
+pub use self::revision::{BACK_MAX, DIGITS_MIN, RevisionError};
 pub use self::store::{FOUND_MAX, Store, TRIES_MAX};
 pub use self::tree::{Entries, Kind, Tree, TreeError};
 pub use self::watch::{HeadMoved, Watch};

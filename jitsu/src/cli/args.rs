@@ -2,6 +2,7 @@
 //!
 //! Owns what may be typed, and its help. It must not know what any of it does.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -155,6 +156,13 @@ pub(super) enum Command {
         /// PATH=TEXT to set, PATH= to remove.
         #[arg(required = true, value_name = "PATH=TEXT")]
         edits: Vec<String>,
+    },
+    /// Look into a store's folder, without a daemon; carry it to Git and back. See `jitsu store help`.
+    #[command(disable_help_flag = true)]
+    Store {
+        /// The command `jitsu-store`'s.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+        arguments: Vec<OsString>,
     },
     /// Print the completions of a shell.
     Completions {

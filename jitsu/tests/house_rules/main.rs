@@ -13,8 +13,8 @@ use source::Source;
 
 type Rule = fn(&Source) -> Vec<String>;
 
-const CRATES: [&str; 6] =
-    ["store", "proto", "systemd/daemon", "toolstack", "toolstack/unikernel", "jitsu"];
+const CRATES: [&str; 7] =
+    ["store", "store/cli", "proto", "systemd/daemon", "toolstack", "toolstack/unikernel", "jitsu"];
 
 fn root() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
@@ -37,7 +37,7 @@ fn workspace() -> Vec<Source> {
     let (root, mut paths) = (root(), Vec::new());
     CRATES.iter().for_each(|folder| walk(&root.join(folder), &mut paths));
     paths.sort();
-    // One crate is in the folder of another.
+    // Some crates are in the folder of another.
     paths.dedup();
     let read = |path: &PathBuf| {
         let name = path.strip_prefix(&root).expect("it was found there");

@@ -93,8 +93,12 @@ const ONLY_IN: [(&str, &str, &[&str]); 4] = [
 ];
 
 /// Crates, and what they must not depend on, by the beginnings of names.
-const EDGES: [(&str, &[&str]); 6] = [
+const EDGES: [(&str, &[&str]); 7] = [
     ("store", &["jitsu", "toolstack", "tokio", "serde", "hickory", "clap", "xen"]),
+    (
+        "store/cli",
+        &["jitsu=", "jitsu-proto", "jitsu-daemon", "toolstack", "tokio", "hickory", "xen"],
+    ),
     ("proto", &["jitsu", "toolstack", "tokio", "hickory", "clap", "nix", "libc", "xen"]),
     ("systemd/daemon", &["jitsu", "toolstack", "tokio", "hickory", "clap", "xen"]),
     ("toolstack", &["jitsu=", "hickory"]),

@@ -1,0 +1,158 @@
+//! The program `jitsu-store`, which `jitsu store` runs.
+//!
+//! Owns the words that may be typed, standard output, and the exit code. It must not know what a
+//! command does.
+
+mod git;
+mod graph;
+mod history;
+mod open;
+mod show;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Look into a store's folder, without a daemon and beside a running one.
+#[derive(Debug, Parser)]
+#[command(name = "jitsu store", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A commit and all its ancestors, newest first.
+    Log {
+        /// The store's folder.
+        folder: PathBuf,
+        /// A branch, as `main`; a commit; either with `~N`.
+        #[arg(default_value = "main", value_name = "BRANCH|ID")]
+        rev: String,
+        /// Draw which commits come from which.
+        #[arg(long)]
+        graph: bool,
+        /// Only what changed something at or below this path.
+        #[arg(long, conflicts_with = "graph")]
+        path: Option<String>,
+        /// At most that many.
+        #[arg(short = 'n', long, default_value_t = 20)]
+        count: usize,
+    },
+    /// What stands at a path, as it is.
+    Cat {
+        /// The store's folder.
+        folder: PathBuf,
+        /// PATH or PATH@REVISION, as in `domains/www/wanted@main~1`.
+        at: String,
+    },
+    /// What is in a directory.
+    Ls {
+        /// The store's folder.
+        folder: PathBuf,
+        /// PATH or PATH@REVISION; the root without one.
+        #[arg(default_value = "")]
+        at: String,
+    },
+    /// What differs between two revisions.
+    Diff {
+        /// The store's folder.
+        folder: PathBuf,
+        /// Before.
+        from: String,
+        /// After.
+        to: String,
+        /// Only at or below this path.
+        #[arg(long, default_value = "")]
+        path: String,
+    },
+    /// All branches and their heads.
+    Branches {
+        /// The store's folder.
+        folder: PathBuf,
+    },
+    /// Merge a branch or commit into a branch. No daemon may have the store open.
+    Merge {
+        /// The store's folder.
+        folder: PathBuf,
+        /// The branch or commit.
+        from: String,
+        /// Where to.
+        #[arg(long, default_value = "main")]
+        into: String,
+    },
+    /// Write all branches, with their history, to a bare Git repository.
+    ExportGit {
+        /// The store's folder.
+        folder: PathBuf,
+        /// The repository; made if it is not there.
+        repository: PathBuf,
+        /// Make it one that names objects by SHA-256.
+        #[arg(long)]
+        sha256: bool,
+    },
+    /// Take all branches, with their history, from a Git repository. No daemon may have the store
+    /// open.
+    ImportGit {
+        /// The store's folder; made if it is not there.
+        folder: PathBuf,
+        /// The repository.
+        repository: PathBuf,
+    },
+}
+
+/// What a command says, and whether all of what was asked came to be.
+struct Said {
+    bytes: Vec<u8>,
+    is_done: bool,
+}
+
+impl From<String> for Said {
+    fn from(text: String) -> Said {
+        Said { bytes: text.into_bytes(), is_done: true }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().command).and_then(|said| print(&said.bytes).map(|()| said.is_done)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "jitsu store: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Said> {
+    match command {
+        Command::Log { folder, rev, graph: true, count, .. } => {
+            history::graph(&folder, &rev, count)
+        }
+        Command::Log { folder, rev, path, count, .. } => {
+            history::log(&folder, &rev, path.as_deref(), count)
+        }
+        Command::Cat { folder, at } => history::cat(&folder, &at),
+        Command::Ls { folder, at } => history::ls(&folder, &at),
+        Command::Diff { folder, from, to, path } => history::diff(&folder, &from, &to, &path),
+        Command::Branches { folder } => history::branches(&folder),
+        Command::Merge { folder, from, into } => history::merge(&folder, &from, &into),
+        Command::ExportGit { folder, repository, sha256 } => {
+            git::export(&folder, &repository, sha256)
+        }
+        Command::ImportGit { folder, repository } => git::import(&folder, &repository),
+    }
+}
+
+/// A reader that has gone is no error: the command ends quietly.
+fn print(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
