@@ -6,9 +6,12 @@ use std::collections::HashMap;
 use std::path::Path as FilePath;
 
 use anyhow::{Result, bail};
-use jitsu_store::{BranchName, Commit, Contents, Id, Kind, Merged, Path, Store, Tree};
+use jitsu_store::{
+    BranchName, Commit, Contents, Id, Kind, Merged, Path, StorageError, Store, Tree,
+};
 
 use crate::graph::Graph;
+use crate::order::by_line;
 use crate::show::{change, commit_line, conflict, moment, value};
 use crate::{Said, open};
 
@@ -31,15 +34,17 @@ pub(crate) fn graph(folder: &FilePath, rev: &str, count: usize) -> Result<Said> 
     for (branch, head) in store.branches()? {
         names.entry(head).or_default().push(branch.to_string());
     }
+    let log = store.log(&store.resolve(rev)?.id());
+    let commits = log.map(|commit| commit.map(|it| (it.id(), it.parents().to_vec())));
     let mut graph = Graph::default();
     let mut text = String::new();
-    for commit in store.log(&store.resolve(rev)?.id()).take(count) {
-        let commit = commit?;
+    for (id, parents) in by_line(commits.collect::<Result<_, _>>()?).into_iter().take(count) {
+        let commit = store.commit(&id)?.ok_or(StorageError::Missing { id })?;
         let mut line = commit_line(&commit);
-        if let Some(names) = names.get(&commit.id()) {
+        if let Some(names) = names.get(&id) {
             line += &format!("  ({})", names.join(", "));
         }
-        text += &graph.draw(commit.id(), commit.parents(), &line);
+        text += &graph.draw(id, &parents, &line);
     }
     Ok(text.into())
 }

@@ -7,6 +7,7 @@ mod git;
 mod graph;
 mod history;
 mod open;
+mod order;
 mod show;
 
 use std::io::{self, Write as _};

@@ -121,8 +121,8 @@ fn a_merge_is_drawn() {
         lines[1..],
         [
             "|\\",
-            "* | …  1970-01-01T00:00:03.000Z  ann  set services/www",
             "| * …  1970-01-01T00:00:02.000Z  ann  set services/db  (plan)",
+            "* | …  1970-01-01T00:00:03.000Z  ann  set services/www",
             "|/",
             "* …  1970-01-01T00:00:01.000Z  ann  set services/www",
         ]
