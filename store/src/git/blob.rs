@@ -1,17 +1,8 @@
 //! Owns how contents look as a file, and which file is which contents. Must not know names,
 //! trees, or Git.
 //!
-//! Bytes are the file. Every other kind says what it is in its first line:
-//!
-//! ```text
-//!   jitsu counter       jitsu register 1700000000123 7     jitsu set
-//!   42                  the value, to the end of the file   a member
-//!                                                           another member
-//! ```
-//!
-//! A member is a line, in which `%`, control characters and what is not UTF-8 are written as `%`
-//! and two digits. A file is of such a kind only if it is exactly what is written for it; any
-//! other file is bytes. Bytes that would pass for another kind follow a line `jitsu bytes`.
+//! The forms are documented above, in the module `git`. A new kind is an arm in each of
+//! [`to_blob`] and [`typed`]; that what is read is exactly what would be written is seen to here.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

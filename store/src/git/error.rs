@@ -25,6 +25,14 @@ pub enum GitError {
         /// What was said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The repository keeps its branches in another way than as files.
+    #[error("{} keeps its branches as {format}, which is not known here; only files are", path.display())]
+    Branched {
+        /// The repository.
+        path: PathBuf,
+        /// What its configuration says.
+        format: String,
+    },
     /// The repository has files checked out, which would not follow a branch that is moved.
     #[error("{} has a work tree; export to a bare repository", .0.display())]
     NotBare(PathBuf),

@@ -2,8 +2,8 @@
 //!
 //! Every commit of the store is one commit of Git, and every commit of Git one of the store: which
 //! one follows from the commit alone, so that either side can be made again from the other, with
-//! the same ids. [`export`] shows a toolstack's history to `git log --graph`; what is edited,
-//! committed, merged and pushed with `git` comes back by [`import`].
+//! the same ids. [`export()`] shows a toolstack's history to `git log --graph`; what is edited,
+//! committed, merged and pushed with `git` comes back by [`import()`].
 //!
 //! | store | Git |
 //! |---|---|
@@ -11,16 +11,34 @@
 //! | directory | tree |
 //! | step | name; one that Git refuses, as `.git`, is `%2Egit` |
 //! | bytes | the file |
-//! | counter, register, set | a file that begins `jitsu counter`, … (see `blob.rs`) |
-//! | a set at the step `.git` | which files are executable or links (see `modes.rs`) |
-//! | author, time, message, fields | author, date, message, lines at its end (see `words.rs`) |
+//! | other contents | a file that says what it is |
+//! | a set at the step `.git` | which files there are executable (`100755 name`) or links (`120000 name`) |
+//! | author `Ann <ann@x>` | the same; of any other form: a name without an address, `uid 7 <>` |
+//! | time | the date, in seconds of UTC; a part of a second: a line `Jitsu-Milliseconds: 250` |
+//! | message | the message, with a line end |
+//! | each field | a line `Jitsu-Field: name=value` at the end of the message |
+//! | fields `git.author`, `git.committer`, `git.headers`, `git.message` | what only Git says, as it is there |
 //!
-//! What the store cannot hold is an error that says which commit and path: submodules, empty
-//! directories, names that are not UTF-8 or longer than 255 bytes, modes other than the usual four,
-//! files of more than 64 MiB, more than 16 parents.
+//! # Files
 //!
-//! A plain file that is exactly what is written for a counter is a counter; one that is nearly so
-//! is bytes.
+//! ```text
+//!   jitsu counter       jitsu register 1700000000123 7     jitsu set
+//!   42                  the value, to the end of the file   a member
+//!                                                           another member
+//! ```
+//!
+//! The numbers of a register are its time in milliseconds and its tie-break. A member of a set is
+//! a line, in which `%`, control characters, spaces at its ends and what is not UTF-8 are written
+//! as `%` and two digits; the lines are sorted as the members are. A file is of such a kind only
+//! if it is exactly what is written for it, to the last line end; any other file is bytes. Bytes
+//! that would pass for another kind follow a line `jitsu bytes`.
+//!
+//! # What the store cannot hold
+//!
+//! is an error that says which commit and path, before any branch has moved: submodules and
+//! `.gitmodules`, empty directories, names that are not UTF-8 or longer than 255 bytes, modes other
+//! than the usual four, files of more than 64 MiB, more than 16 parents, more than 256 directories
+//! inside each other. Tags and other references are left alone.
 
 mod blob;
 mod error;

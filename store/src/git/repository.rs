@@ -41,6 +41,11 @@ impl Repository {
     pub fn open(path: impl AsRef<Path>) -> Result<Repository, GitError> {
         let path = path.as_ref();
         let inner = gix::open_opts(path, options()).map_err(|e| failed("open", path, e))?;
+        // Where branches are kept in another way they would seem not to be there.
+        let storage = inner.config_snapshot().string("extensions.refStorage");
+        if let Some(format) = storage.filter(|format| *format != "files") {
+            return Err(GitError::Branched { path: path.to_owned(), format: format.to_string() });
+        }
         Ok(Repository { inner, read: Cell::new(0), written: Cell::new(0) })
     }
 

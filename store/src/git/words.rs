@@ -1,12 +1,7 @@
 //! Owns what a commit says on both sides: metadata as an author, a date and a message of Git,
 //! and back. Must not know trees, parents, or where commits are kept.
 //!
-//! | metadata | in Git |
-//! |---|---|
-//! | author `Ann <ann@x>` | the same; of any other form: a name without an address, `uid 7 <>` |
-//! | time | the date, in seconds of UTC; a part of a second: `Jitsu-Milliseconds: 250` |
-//! | message | the message, with a line end |
-//! | each field | `Jitsu-Field: name=value` at the end of the message |
+//! The forms are documented above, in the module `git`.
 //!
 //! What would not come back as it is has `%` and two digits for a character. A message that ends
 //! like such lines itself, or holds a NUL, is repeated in a line `Jitsu-Message`.

@@ -244,6 +244,20 @@ fn what_is_no_repository_is_an_error() {
 }
 
 #[test]
+fn branches_that_are_kept_in_another_way_are_not_overlooked() {
+    let (_, repo) = exported();
+    repo.git(&["config", "core.repositoryFormatVersion", "1"]);
+    repo.git(&["config", "extensions.refStorage", "files"]);
+    repo.open();
+    // Not every `git` that these tests run with can make such a repository.
+    let config = repo.bare().join("config");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(config, text.replace("= files", "= reftable")).unwrap();
+    let opened = Repository::open(repo.bare());
+    assert!(matches!(opened, Err(GitError::Branched { format, .. }) if format == "reftable"));
+}
+
+#[test]
 fn an_export_that_cannot_move_a_branch_moves_none_and_can_be_done_again() {
     let (store, repo) = exported();
     let before = repo.heads();
