@@ -43,6 +43,7 @@ pub fn run() -> Result<()> {
     match args.command {
         Command::Serve { config } => daemon::serve(&config),
         Command::CheckConfig { file } => daemon::check(&file),
+        Command::Store { .. } if args.json => bail!("`jitsu store` prints no JSON"),
         Command::Store { arguments } => store::run(&arguments),
         Command::Completions { shell } => {
             let mut output = Vec::new();

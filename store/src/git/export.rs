@@ -207,7 +207,7 @@ impl Export<'_> {
         after: &Link,
         at: &mut Vec<Step>,
     ) -> Result<GitId, GitError> {
-        if at.len() > PATH_STEPS_MAX {
+        if at.len() >= PATH_STEPS_MAX {
             return Err(self.fault(of, at, Fault::TooDeep(PATH_STEPS_MAX)));
         }
         let mut entries = Entries::new();

@@ -199,7 +199,7 @@ impl Making<'_> {
         git: GitId,
         at: &mut Vec<String>,
     ) -> Result<Tree, GitError> {
-        if at.len() > PATH_STEPS_MAX {
+        if at.len() >= PATH_STEPS_MAX {
             return Err(self.fault(&at.join("/"), Fault::TooDeep(PATH_STEPS_MAX)));
         }
         let (before, mut tree) = match base {
@@ -242,32 +242,29 @@ impl Making<'_> {
 
     /// Keeps the modes of a directory's files where they are kept.
     fn modes(&self, mut of: Entries, tree: &mut Tree, at: &[String]) -> Result<(), GitError> {
-        let left_in = of.get(modes::NAME).copied();
-        let special = modes::take(&mut of);
         let step = Path::from(Step::new(modes::STEP).expect("BUG: the step of modes is one"));
-        let left = match left_in {
+        let there = of.get(modes::NAME).copied();
+        let special = modes::take(&mut of);
+        let left = match there {
             Some(entry) if !entry.is_directory() => match self.file(entry.id, at)? {
                 Contents::Set(left) => Some(left),
                 _ => None,
             },
             _ => None,
         };
-        let set: Set = special.iter().chain(left.iter().flatten()).cloned().collect();
-        // The set must say what Git says, no more and no less.
-        let unclear =
-            || self.fault(&[at, &[modes::NAME.to_owned()]].concat().join("/"), Fault::Name);
-        match (left_in, &left) {
-            (Some(_), None) if special.is_empty() => return Ok(()),
-            (Some(_), None) => return Err(unclear()),
-            (None, _) if special.is_empty() => {
+        if special.is_empty() && left.is_none() {
+            // What is there, if anything, has nothing to do with modes.
+            if there.is_none() {
                 tree.remove(&step)?;
-                return Ok(());
             }
-            _ => {}
+            return Ok(());
         }
+        // The set must say what Git says, no more and no less.
+        let set: Set = special.iter().chain(left.iter().flatten()).cloned().collect();
         of.remove(modes::NAME);
-        if modes::apply(&set, &mut of) != left || modes::take(&mut of) != special {
-            return Err(unclear());
+        let is_in_place = there.is_some() == left.is_some();
+        if !is_in_place || modes::apply(&set, &mut of) != left || modes::take(&mut of) != special {
+            return Err(self.fault(&below(at, modes::NAME), Fault::Name));
         }
         Ok(tree.set(&step, Contents::Set(set))?)
     }

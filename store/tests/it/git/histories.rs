@@ -1,8 +1,10 @@
 //! Owns the tests that any history of a store goes to Git and comes back: with every kind of
 //! contents, odd names and odd words, merged crosswise, in both formats of Git.
 
-use jitsu_store::git::{ObjectFormat, Sent};
-use jitsu_store::{Contents, Meta, Path, Register, Step, Store, Tree};
+use std::fs;
+
+use jitsu_store::git::{Fault, GitError, ObjectFormat, Sent};
+use jitsu_store::{Contents, Meta, PATH_STEPS_MAX, Path, Register, Step, Store, Tree};
 use proptest::prelude::*;
 
 use super::fixture::{Repo, heads};
@@ -116,13 +118,13 @@ proptest! {
                 act(&store, *on, action, meta.clone());
             }
             if forgets {
-                let _ = std::fs::remove_file(repo.bare().join("jitsu-ids"));
+                let _ = fs::remove_file(repo.bare().join("jitsu-ids"));
             }
             repo.export(&store);
             repo.check();
         }
         // By ids alone, without what the repository remembers.
-        let _ = std::fs::remove_file(repo.bare().join("jitsu-ids"));
+        let _ = fs::remove_file(repo.bare().join("jitsu-ids"));
         let back = Store::memory();
         repo.import(&back);
         prop_assert_eq!(heads(&back), heads(&store));
@@ -213,6 +215,51 @@ fn branches_that_git_cannot_have_together_are_named() {
     let error = jitsu_store::git::export(&store, &repo.open()).unwrap_err();
     assert_eq!(error.to_string(), "Git cannot have the branches a and a/b together; rename one");
     assert!(repo.heads().is_empty());
+}
+
+/// The set stays as it is while what is left of it, a file in Git, comes and goes.
+#[test]
+fn modes_of_files_that_come_later_are_given_to_them() {
+    let (store, repo) = (Store::memory(), Repo::new(ObjectFormat::Sha1));
+    let set = Contents::set(["100755 a", "120000 b"]);
+    store.update(&branch("main"), at(1), |tree| tree.set(&path(".git"), set.clone())).unwrap();
+    let listed = || {
+        repo.export(&store);
+        repo.check();
+        repo.git(&["ls-tree", "--format=%(objectmode) %(path)", "main"])
+    };
+    assert_eq!(listed(), "100644 %2Egit\n");
+    write(&store, "main", "a", "x", 2);
+    assert_eq!(listed(), "100644 %2Egit\n100755 a\n");
+    write(&store, "main", "b", "a", 3);
+    assert_eq!(listed(), "100755 a\n120000 b\n");
+    store.update(&branch("main"), at(4), |tree| tree.remove(&path("a")).map(drop)).unwrap();
+    assert_eq!(listed(), "100644 %2Egit\n120000 b\n");
+    fs::remove_file(repo.bare().join("jitsu-ids")).unwrap();
+    let back = Store::memory();
+    repo.import(&back);
+    assert_eq!(heads(&back), heads(&store));
+}
+
+#[test]
+fn as_many_directories_as_a_path_may_have_go_and_come_back() {
+    let (store, repo) = (Store::memory(), Repo::new(ObjectFormat::Sha1));
+    write(&store, "main", &["d"; PATH_STEPS_MAX].join("/"), "deep", 1);
+    repo.export(&store);
+    repo.check();
+    fs::remove_file(repo.bare().join("jitsu-ids")).unwrap();
+    let back = Store::memory();
+    repo.import(&back);
+    assert_eq!(heads(&back), heads(&store));
+    // A whole tree can be put deeper than a path leads.
+    let deeper = |tree: &mut Tree| {
+        let below = store.head(&branch("main"))?.expect("it was just written").tree();
+        tree.set_tree(&path("above"), below)
+    };
+    store.update(&branch("main"), at(2), deeper).unwrap();
+    let error = jitsu_store::git::export(&store, &repo.open()).unwrap_err();
+    let fault = Fault::TooDeep(PATH_STEPS_MAX);
+    assert!(matches!(error, GitError::Export { fault: found, .. } if found == fault));
 }
 
 #[test]

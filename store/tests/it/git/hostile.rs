@@ -74,6 +74,7 @@ fn refused(repo: &Repo) -> (String, String, Fault) {
 fn what_the_store_cannot_hold_is_named_by_commit_and_path() {
     let (_, repo) = exported();
     let file = put(&repo, "blob", b"x");
+    let set = put(&repo, "blob", b"jitsu set\n100755 a\n");
     let plain = tree(&repo, &[(b"100644 a", &file)]);
     let empty = tree(&repo, &[]);
     let long = format!("100644 {}", "x".repeat(256));
@@ -88,12 +89,16 @@ fn what_the_store_cannot_hold_is_named_by_commit_and_path() {
         (odd(&[(b"100664 f", &file)]), "f", Some(Fault::Mode(0o100_664))),
         (odd(&[(b"10644 f", &file)]), "f", Some(Fault::Mode(0o10_644))),
         (odd(&[(b"100644 .git", &file)]), ".git", Some(Fault::Name)),
+        (odd(&[(b"100755 %2Egit", &file)]), "%2Egit", Some(Fault::Name)),
+        (odd(&[(b"100755 %2Egit", &set)]), "%2Egit", Some(Fault::Name)),
+        (odd(&[(b"100644 %2Egit", &set), (b"100644 a", &file)]), "%2Egit", Some(Fault::Name)),
+        (odd(&[(b"100644 %2Egit", &set), (b"100755 a", &file)]), "%2Egit", Some(Fault::Name)),
         (odd(&[(b"40000 ..", &plain)]), "..", Some(Fault::Name)),
         (odd(&[(b"100644 a/b", &file)]), "a/b", Some(Fault::Name)),
         (odd(&[(b"100644 \xff", &file)]), "", Some(Fault::Name)),
         (odd(&[(long.as_bytes(), &file)]), &long[7..], Some(Fault::Name)),
         (odd(&[(b"40000 e", &empty)]), "e", Some(Fault::EmptyDirectory)),
-        (odd(&[(b"40000 d", &deep)]), &["d"; 257].join("/"), Some(Fault::TooDeep(256))),
+        (odd(&[(b"40000 d", &deep)]), &["d"; 256].join("/"), Some(Fault::TooDeep(256))),
         (odd(&[(b"0100644 f", &file)]), "", None),
         (odd(&[(b"100644 b", &file), (b"100644 a", &file)]), "", None),
         (odd(&[(b"100644 a", &file), (b"100644 a", &file)]), "", None),
