@@ -70,10 +70,10 @@ impl Store {
         };
         let mut commit = self.resolve_base(base)?;
         for parents in 0..back {
-            let Some(parent) = commit.parents().first() else {
+            let Some(parent) = commit.links().first().cloned() else {
                 return Err(RevisionError::First { text: text.to_owned(), parents });
             };
-            commit = self.history().commit(parent)?;
+            commit = self.history().parent(&parent)?;
         }
         Ok(commit)
     }

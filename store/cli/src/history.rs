@@ -35,7 +35,7 @@ pub(crate) fn graph(folder: &FilePath, rev: &str, count: usize) -> Result<Said> 
         names.entry(head).or_default().push(branch.to_string());
     }
     let log = store.log(&store.resolve(rev)?.id());
-    let commits = log.map(|commit| commit.map(|it| (it.id(), it.parents().to_vec())));
+    let commits = log.map(|commit| commit.map(|it| (it.id(), it.parents())));
     let mut graph = Graph::default();
     let mut text = String::new();
     for (id, parents) in by_line(commits.collect::<Result<_, _>>()?).into_iter().take(count) {

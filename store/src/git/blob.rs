@@ -8,13 +8,15 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::escape::{escape, unescape};
+use super::objects;
 use crate::contents::{Contents, Register};
+use crate::error::StorageError;
 
 const BYTES: &[u8] = b"jitsu bytes\n";
 
 /// The file that contents are.
-pub(super) fn to_blob(contents: &Contents) -> Cow<'_, [u8]> {
-    match contents {
+pub(super) fn to_blob(contents: &Contents) -> Result<Cow<'_, [u8]>, StorageError> {
+    Ok(match contents {
         Contents::Bytes(bytes) if is_taken(bytes) => [BYTES, &bytes[..]].concat().into(),
         Contents::Bytes(bytes) => Cow::Borrowed(bytes),
         Contents::Counter(count) => format!("jitsu counter\n{count}\n").into_bytes().into(),
@@ -27,7 +29,8 @@ pub(super) fn to_blob(contents: &Contents) -> Cow<'_, [u8]> {
             let text: String = std::iter::once("jitsu set\n".to_owned()).chain(lines).collect();
             text.into_bytes().into()
         }
-    }
+        other => objects::write(other)?.into_bytes().into(),
+    })
 }
 
 /// The contents that a file is. Every file is the blob of exactly these contents.
@@ -68,9 +71,10 @@ fn typed(blob: &[u8]) -> Option<Contents> {
             let members = lines.map(|line| unescape(line, "").map(Into::into));
             Contents::Set(members.collect::<Option<BTreeSet<_>>>()?)
         }
+        ["objects"] => objects::read(blob)?,
         _ => return None,
     };
-    (*to_blob(&contents) == *blob).then_some(contents)
+    (*to_blob(&contents).ok()? == *blob).then_some(contents)
 }
 
 #[cfg(test)]
@@ -80,7 +84,7 @@ mod tests {
     use super::*;
 
     fn file(contents: &Contents) -> String {
-        String::from_utf8(to_blob(contents).into_owned()).unwrap()
+        String::from_utf8(to_blob(contents).unwrap().into_owned()).unwrap()
     }
 
     #[test]
@@ -133,7 +137,7 @@ mod tests {
         ) {
             let bytes = [first.as_bytes(), &rest].concat();
             let contents = of_blob(&bytes);
-            prop_assert_eq!(&*to_blob(&contents), &bytes[..]);
+            prop_assert_eq!(&*to_blob(&contents).unwrap(), &bytes[..]);
             let register = Register { time_ms, tie_break, value: bytes[..].into() };
             for contents in [
                 Contents::bytes(bytes),
@@ -141,7 +145,7 @@ mod tests {
                 Contents::Register(register),
                 Contents::set(members),
             ] {
-                prop_assert_eq!(of_blob(&to_blob(&contents)), contents);
+                prop_assert_eq!(of_blob(&to_blob(&contents).unwrap()), contents);
             }
         }
     }

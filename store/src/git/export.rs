@@ -24,8 +24,7 @@ use crate::name::BranchName;
 use crate::path::{PATH_STEPS_MAX, Step};
 use crate::store::Store;
 use crate::tree::directory;
-use crate::tree::lazy::Link;
-use crate::tree::node;
+use crate::tree::node::{self, Link};
 
 /// What came of an export.
 #[derive(Debug)]
@@ -126,7 +125,7 @@ impl Export<'_> {
                 continue;
             }
             let commit = self.store.commit(&id)?.ok_or(StorageError::Missing { id })?;
-            let parents = commit.parents().iter().copied();
+            let parents = commit.parents().into_iter();
             let missing: Vec<Id> = parents.filter(|parent| !self.is_there(parent)).collect();
             if missing.is_empty() {
                 let git = self.commit(&commit)?;
@@ -270,7 +269,7 @@ impl Export<'_> {
     }
 
     fn file(&self, of: &Commit, contents: &Contents, at: &[Step]) -> Result<Entry, GitError> {
-        let bytes = blob::to_blob(contents);
+        let bytes = blob::to_blob(contents)?;
         let bytes_max = super::BLOB_BYTES_MAX;
         if bytes.len() > bytes_max {
             let fault = Fault::TooLarge { bytes: bytes.len() as u64, bytes_max };

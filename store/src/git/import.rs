@@ -188,7 +188,8 @@ impl Making<'_> {
         };
         let tree = self.directory(base, git.tree, &mut Vec::new())?;
         let meta = words::of_git(&git.words);
-        let (commit, _) = import.store.create(&parents, tree, meta)?;
+        let (commit, _) =
+            import.store.history().create(&parents.iter().collect::<Vec<_>>(), tree, meta)?;
         Ok(commit)
     }
 

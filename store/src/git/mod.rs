@@ -33,6 +33,10 @@
 //! if it is exactly what is written for it, to the last line end; any other file is bytes. Bytes
 //! that would pass for another kind follow a line `jitsu bytes`.
 //!
+//! Contents that may be of several objects (queues, ropes, maps, logs, types of users) follow a
+//! line `jitsu objects`, as their own encoding: a line for each object, written as a member of a
+//! set is.
+//!
 //! # What the store cannot hold
 //!
 //! is an error that says which commit and path, before any branch has moved: submodules and
@@ -49,6 +53,7 @@ mod import;
 mod modes;
 mod names;
 mod object;
+mod objects;
 mod repository;
 mod words;
 

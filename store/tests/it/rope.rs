@@ -362,7 +362,8 @@ fn merge_known(base: &Text, first: &Text, second: &Text) -> Text {
 
 impl Model {
     fn learn(&mut self, on: usize, commit: &Commit, text: Vec<char>) {
-        let above = commit.parents().iter().flat_map(|it| self.known[it].commits.iter().copied());
+        let above =
+            commit.parents().into_iter().flat_map(|it| self.known[&it].commits.iter().copied());
         let commits = above.chain([commit.id()]).collect();
         let order = (commit.meta().time_ms, commit.id());
         self.heads.insert(on, commit.id());
