@@ -375,11 +375,21 @@ fn equal_elements_are_pushed_twice_and_popped_twice() {
     let side = change(&mut batch, "side", 5, push);
     let both = merged(batch.merge(&branch("main"), &side.id(), at(6)).unwrap());
     assert_eq!(get(&both.tree()).len(), 2, "one is popped, one is new");
-    // A base that holds the same twice, of which one side pops one.
-    batch.set(&branch("side"), both.id()).unwrap();
-    change(&mut batch, "main", 7, |queue| drop(queue.pop().unwrap()));
-    let side = change(&mut batch, "side", 8, push);
-    let both = merged(batch.merge(&branch("main"), &side.id(), at(9)).unwrap());
+}
+
+/// Elements at the same position of lineages that agree, by chance, are still two.
+#[test]
+fn a_base_may_hold_the_same_twice() {
+    let store = Store::memory();
+    let mut batch = store.batch();
+    let push = |queue: &mut Queue| queue.push(Contents::text("same")).unwrap();
+    change(&mut batch, "main", 0, push);
+    let side = change(&mut batch, "side", 1, push);
+    let base = merged(batch.merge(&branch("main"), &side.id(), at(2)).unwrap());
+    batch.set(&branch("side"), base.id()).unwrap();
+    change(&mut batch, "main", 3, |queue| drop(queue.pop().unwrap()));
+    let side = change(&mut batch, "side", 4, push);
+    let both = merged(batch.merge(&branch("main"), &side.id(), at(5)).unwrap());
     assert_eq!(get(&both.tree()).len(), 2, "of three one is popped");
 }
 

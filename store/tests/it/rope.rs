@@ -523,6 +523,23 @@ fn operations_read_and_write_a_path() {
     check("get", cost(get), 3, 1);
 }
 
+/// Leaves that became small by many edits are joined with their neighbours.
+#[test]
+fn a_rope_that_shrank_is_few_objects() {
+    let mut rope = TextRope::of("x".repeat(50_000));
+    for at in (0..5000).rev() {
+        rope.delete(10 * at..10 * at + 9).unwrap();
+    }
+    assert_eq!(rope.len(), 5000);
+    let backend = Arc::new(Counted::default());
+    let mut batch = Store::open(backend.clone()).unwrap().batch();
+    let mut tree = Tree::empty();
+    tree.set(&path("text"), Contents::TextRope(rope)).unwrap();
+    batch.commit(&branch("main"), tree, at(0)).unwrap();
+    let writes = backend.cost().writes;
+    assert!(writes <= 1 + 5000 / 256, "{writes} objects");
+}
+
 #[test]
 fn a_merge_costs_what_was_edited() {
     for (n, reads_max) in [(1000, 10), (100_000, 22), (2_000_000, 30)] {

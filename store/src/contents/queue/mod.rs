@@ -37,14 +37,16 @@ const POSITIONS_MAX: u64 = 1 << 59;
 /// it changes nothing in a store before it is set there.
 ///
 /// A push rewrites one object of at most 32 elements, and so does a pop; large elements are
-/// objects of their own, written once. A merge reads a logarithmic number of objects and writes at
-/// most three. The queue itself is one object, which grows by at most two runs of about 100 bytes
-/// with each merge of branches that both pushed, until what was merged is popped.
+/// objects of their own, written once. A merge reads a logarithmic number of objects for each run
+/// that the sides have in common, and writes at most three. The queue itself is one object, which
+/// grows by at most two runs of about 100 bytes with each merge of branches that both pushed, until
+/// what was merged is popped.
 ///
-/// An element is known by its position and its bytes. Two branches that push the same bytes at the
-/// same time push two elements, and both are there after a merge; but as they cannot be told
-/// apart, popping one may be taken for popping the other where a third branch knows only one of
-/// them. Elements for which that matters should hold who pushed them.
+/// An element is known by its position and its bytes. Two branches that push the same bytes as the
+/// next element push two elements, and both are there after a merge. But they cannot be told apart:
+/// a branch that has only one of them, and pops it, may take the other away when it is merged with
+/// one that popped the same and kept the other. Elements that must not be lost so should hold who
+/// pushed them.
 ///
 /// ```
 /// use jitsu_store::{BranchName, Contents, Merged, Meta, Queue, Store};

@@ -9,6 +9,8 @@ use crate::lazy::{Lazy, Object, See};
 
 /// The heaviest leaf.
 pub(super) const LEAF_MAX: usize = 1024;
+/// How heavy leaves are, at most, that many items are cut into.
+pub(super) const LEAF_FILL: usize = LEAF_MAX / 4 * 3;
 /// A leaf that is lighter is joined with its neighbour.
 pub(super) const LEAF_MIN: usize = LEAF_MAX / 4;
 /// The most children of a branch.

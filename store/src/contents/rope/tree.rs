@@ -6,7 +6,7 @@
 //! on. Splitting and joining touch one path.
 
 use super::chunk::Chunk;
-use super::node::{BRANCH_MAX, BRANCH_MIN, Child, LEAF_MAX, LEAF_MIN, Node};
+use super::node::{BRANCH_MAX, BRANCH_MIN, Child, LEAF_FILL, LEAF_MAX, LEAF_MIN, Node};
 use crate::error::StorageError;
 
 /// A tree of which the root may be smaller than other nodes.
@@ -32,13 +32,12 @@ pub(super) fn grow<C: Chunk>(mut height: u32, mut nodes: Vec<Child<C>>) -> Part<
     nodes.pop().map(|root| Tree { height, root })
 }
 
-/// As few leaves as these items fit into well.
+/// The leaves for these items: one if they fit, else some with room for edits.
 fn leaves<C: Chunk>(chunk: C) -> Vec<Child<C>> {
     if chunk.count() == 0 {
         return Vec::new();
     }
-    // Cutting may be uneven by a character.
-    let pieces = if chunk.weight() <= LEAF_MAX { 1 } else { 1 + chunk.weight() / (LEAF_MAX - 8) };
+    let pieces = if chunk.weight() <= LEAF_MAX { 1 } else { 1 + chunk.weight() / LEAF_FILL };
     chunk.cut(pieces).into_iter().map(|piece| Child::new(Node::Leaf(piece))).collect()
 }
 
