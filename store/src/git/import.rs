@@ -85,7 +85,7 @@ fn land(store: &Store, branch: &BranchName, to: &Id, meta: &Meta) -> Result<Land
         let mut batch = store.batch();
         let head = batch.head(branch)?;
         if let Some(head) = head.map(|head| head.id()) {
-            if store.is_ancestor(to, &head)? {
+            if head == *to {
                 return Ok(Landed::Already);
             }
             if !store.is_ancestor(&head, to)? {

@@ -214,9 +214,14 @@ fn a_file_that_is_too_large_is_refused_unread() {
 #[test]
 fn a_commit_with_a_reserved_field_is_refused_by_name() {
     let (store, repo) = (Store::memory(), Repo::new(ObjectFormat::Sha1));
-    for value in ["a%0Acommitter", "x", "%41"] {
+    for (author, value) in [
+        ("test", "x"),
+        ("test", "%41"),
+        // Lines that would be others of the commit.
+        ("x\ncommitter y", "x%0Acommitter y <> 0 +0100"),
+    ] {
         let fields = [("git.author".to_owned(), value.to_owned())].into();
-        let meta = Meta { fields, ..at(1) };
+        let meta = Meta { author: author.to_owned(), fields, ..at(0) };
         let made = store.update(&branch("main"), meta, |_| Ok::<_, GitError>(())).unwrap().0;
         let error = git::export(&store, &repo.open()).unwrap_err();
         let GitError::Export { commit, fault: Fault::Reserved, .. } = error else {
