@@ -4,7 +4,9 @@
 use std::fs;
 
 use jitsu_store::git::{Fault, GitError, ObjectFormat, Sent};
-use jitsu_store::{Contents, Meta, PATH_STEPS_MAX, Path, Register, Step, Store, Tree};
+use jitsu_store::{
+    Contents, Meta, PATH_STEPS_MAX, Path, Queue, Register, Step, Store, TextRope, Tree,
+};
 use proptest::prelude::*;
 
 use super::fixture::{Repo, heads};
@@ -51,10 +53,24 @@ fn any_contents() -> impl Strategy<Value = Contents> {
             Contents::Register(Register { time_ms, tie_break: 1, value: value.into() })
         }),
         1 => any::<[Vec<u8>; 2]>().prop_map(Contents::set),
+        2 => (0..100_u8, 0..40_usize).prop_map(|(pushed, popped)| queue(pushed, popped)),
+        1 => ".{0,9}".prop_map(|text| Contents::TextRope(TextRope::of(text.repeat(700)))),
         2 => prop::collection::vec(prop::sample::select(vec![
             "100755 a", "120000 b", "100755 .gitattributes", "100755 none", "100777 a", "",
         ]), 0..4).prop_map(Contents::set),
     ]
+}
+
+/// A queue of several objects, if it is long.
+fn queue(pushed: u8, popped: usize) -> Contents {
+    let mut queue = Queue::new();
+    for element in 0..pushed {
+        queue.push(Contents::bytes(vec![element; usize::from(element)])).unwrap();
+    }
+    for _ in 0..popped {
+        queue.pop().unwrap();
+    }
+    Contents::Queue(queue)
 }
 
 fn any_meta() -> impl Strategy<Value = Meta> {
