@@ -6,6 +6,8 @@
 //!
 //! - [`Store`]: branches, updates, merges, history, watches. [`Batch`]: several of them at once.
 //! - [`Tree`], [`Path`], [`Contents`]: what a commit holds.
+//! - [`Queue`], [`Rope`], [`Map`], [`Journal`]: contents that merge by what was done to them, and
+//!   [`Custom`], for types of the user's own.
 //! - [`backend`]: where it is kept; [`Backend`] is what a new one must do.
 //! - `git` (a feature): the same history in a Git repository, and back.
 //!

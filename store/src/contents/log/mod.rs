@@ -70,9 +70,15 @@ impl Journal {
         }
         let at = self.tail.0.partition_point(|it| it.time_ms <= time_ms);
         self.tail.0.insert(at, entry);
-        if self.tail.0.len() == TAIL_MAX {
-            self.rope = self.whole()?;
-            self.tail = Entries::default();
+        if self.tail.0.len() < TAIL_MAX {
+            return Ok(());
+        }
+        match self.whole() {
+            Ok(rope) => *self = Journal { rope, tail: Entries::default() },
+            Err(error) => {
+                self.tail.0.remove(at);
+                return Err(error);
+            }
         }
         Ok(())
     }
