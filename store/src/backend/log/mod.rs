@@ -119,15 +119,21 @@ impl Log {
         loop {
             tries += 1;
             let disk: Arc<dyn Disk> = Arc::new(folder::Folder::open_read_only(folder)?);
-            match recover::look(&*disk) {
-                Ok(found) => return Ok(Log::new(disk, LogOptions::default(), found, true)),
+            match Log::open_read_only_on(disk) {
                 // A writer whose disk is full takes back half a frame and writes another one in
                 // its place: who reads across that sees neither. Real damage is still there.
                 Err(StorageError::Corrupt { .. } | StorageError::Io { .. })
                     if tries < LOOKS_MAX => {}
-                Err(error) => return Err(error),
+                opened => return opened,
             }
         }
+    }
+
+    /// Opens the log on this disk as it is now, to be read only. What the last flush has not
+    /// finished is passed over; any other damage is an error.
+    pub fn open_read_only_on(disk: Arc<dyn Disk>) -> Result<Log, StorageError> {
+        let found = recover::look(&*disk)?;
+        Ok(Log::new(disk, LogOptions::default(), found, true))
     }
 
     fn new(disk: Arc<dyn Disk>, options: LogOptions, found: Found, is_read_only: bool) -> Log {
