@@ -1,8 +1,8 @@
 //! Owns steps and paths: where in a tree something is. Must not know what is there.
 
+use smol_str::SmolStr;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use crate::name::{NameError, NameFault};
 
@@ -13,7 +13,7 @@ pub const PATH_STEPS_MAX: usize = 256;
 
 /// One name in a directory: not empty, no `/`, no NUL, neither `.` nor `..`, at most 255 bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Step(Arc<str>);
+pub struct Step(SmolStr);
 
 impl Step {
     /// Checks a step.

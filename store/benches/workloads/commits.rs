@@ -52,6 +52,7 @@ fn commit(
 pub(crate) fn one_set(table: &mut Table, kind: &Kind<'_>, n: usize) {
     let n = scaled(kind, n);
     let paths: Vec<Path> = (0..n).map(|nth| path(&format!("keys/{nth:06}"))).collect();
+    let values: Vec<Contents> = (0..n).map(value).collect();
     let irmin = match kind.irmin {
         "mem" => Some((237.0, "mem")),
         "pack" => Some((2898.0, "pack")),
@@ -59,7 +60,7 @@ pub(crate) fn one_set(table: &mut Table, kind: &Kind<'_>, n: usize) {
     };
     table.measure(kind.name, n, irmin, || {
         let store = kind.store();
-        timed(|| commit(kind, &store, n, |tree, nth| tree.set(&paths[nth], value(nth))))
+        timed(|| commit(kind, &store, n, |tree, nth| tree.set(&paths[nth], values[nth].clone())))
     });
 }
 

@@ -1,8 +1,8 @@
 //! Owns the figures of the store's workloads, as a table: each on each backend, beside what OCaml's
 //! Irmin did with the same workload, and beside other stores where they can do it.
 //!
-//! `cargo bench -p jitsu-store --bench workloads -- [folder] [--n N] [workload…]`: the folder
-//! decides which disk is measured, `N` how long each runs.
+//! `cargo bench -p jitsu-store --bench workloads -- [folder] [--n N] [--on KIND] [workload…]`: the
+//! folder decides which disk is measured, `N` how long each runs, `KIND` on which backend alone.
 //!
 //! Irmin 3.11 was measured on another day than this: its figures say in which order of magnitude
 //! it plays, the ratios between backends and peers of one run say more.
@@ -27,17 +27,21 @@ const N: usize = 10_000;
 struct Options {
     folder: PathBuf,
     n: usize,
+    on: Option<String>,
     only: Vec<String>,
 }
 
 impl Options {
     fn of(arguments: impl Iterator<Item = String>) -> Options {
-        let mut options = Options { folder: std::env::temp_dir(), n: N, only: Vec::new() };
+        let mut options =
+            Options { folder: std::env::temp_dir(), n: N, on: None, only: Vec::new() };
         let mut arguments = arguments.filter(|argument| argument != "--bench");
         while let Some(argument) = arguments.next() {
             if argument == "--n" {
                 let n = arguments.next().and_then(|n| n.parse().ok());
                 options.n = n.expect("--n takes a number");
+            } else if argument == "--on" {
+                options.on = arguments.next();
             } else if argument.starts_with(['W', 'w']) {
                 options.only.push(argument.to_uppercase());
             } else {
@@ -70,9 +74,13 @@ fn main() {
         }
         let mut table = Table::new(name, title);
         for kind in Kind::all(folder.path()) {
-            workload(&mut table, &kind, options.n);
+            if options.on.as_ref().is_none_or(|on| on == kind.name) {
+                workload(&mut table, &kind, options.n);
+            }
         }
-        peers::beside(name, &mut table, folder.path(), options.n);
+        if options.on.is_none() {
+            peers::beside(name, &mut table, folder.path(), options.n);
+        }
         print!("{table}");
     }
 }

@@ -9,6 +9,8 @@
 //!                              leaf   branch, if more than 32 are in it
 //! ```
 
+use std::cell::OnceCell;
+
 use sha2::{Digest, Sha256};
 
 use super::node::{self, Entry, LEAF_MAX, Link, Node, Part, SLOTS, Slots};
@@ -19,17 +21,33 @@ use crate::path::Step;
 pub(crate) const DEPTH_MAX: usize = 64;
 
 /// The hash that says where in a large directory a step is.
-pub(crate) struct Place([u8; 32]);
+struct Place([u8; 32]);
 
 impl Place {
-    pub(crate) fn of(step: &Step) -> Place {
+    fn of(step: &Step) -> Place {
         Place(Sha256::digest(step.as_str()).into())
     }
 
     /// The slot at a depth. Two steps that agree in all 64 would be a collision of SHA-256.
-    pub(crate) fn slot(&self, depth: usize) -> usize {
+    fn slot(&self, depth: usize) -> usize {
         let byte = self.0[depth / 2];
         usize::from(if depth.is_multiple_of(2) { byte >> 4 } else { byte & 15 })
+    }
+}
+
+/// A step that is looked for; where it is in a large directory is found out once, if need be.
+struct Sought<'a> {
+    step: &'a Step,
+    place: OnceCell<Place>,
+}
+
+impl Sought<'_> {
+    fn new(step: &Step) -> Sought<'_> {
+        Sought { step, place: OnceCell::new() }
+    }
+
+    fn slot(&self, depth: usize) -> usize {
+        self.place.get_or_init(|| Place::of(self.step)).slot(depth)
     }
 }
 
@@ -42,93 +60,101 @@ pub(crate) fn is_empty(directory: &Link) -> bool {
 }
 
 pub(crate) fn get<'a>(directory: &'a Link, step: &Step) -> Result<Option<&'a Entry>, StorageError> {
+    find(directory, &Sought::new(step))
+}
+
+fn find<'a>(directory: &'a Link, sought: &Sought<'_>) -> Result<Option<&'a Entry>, StorageError> {
     let mut node = directory.load()?;
-    let mut place = None;
     for depth in 0..=DEPTH_MAX {
         match node {
-            Node::Leaf(entries) => return Ok(find(entries, step).ok().map(|at| &entries[at].1)),
-            Node::Branch(slots) => {
-                let place = place.get_or_insert_with(|| Place::of(step));
-                match &slots[place.slot(depth)] {
-                    Some(part) => node = load(part, depth + 1)?,
-                    None => return Ok(None),
-                }
+            Node::Leaf(entries) => {
+                return Ok(position(entries, sought.step).ok().map(|at| &entries[at].1));
             }
+            Node::Branch(slots) => match &slots[sought.slot(depth)] {
+                Some(part) => node = load(part, depth + 1)?,
+                None => return Ok(None),
+            },
         }
     }
     unreachable!("BUG: a branch below the last level was loaded")
 }
 
-/// The directory at a step, to be changed; made if it is not there.
+/// The directory at a step, to be changed; made if there is nothing. `None`: there are contents.
 pub(crate) fn enter<'a>(
     directory: &'a mut Link,
     step: &Step,
-) -> Result<&'a mut Link, StorageError> {
-    if get(directory, step)?.is_none() {
-        set(directory, step, Entry::Directory(Link::new(Node::empty())))?;
+) -> Result<Option<&'a mut Link>, StorageError> {
+    let sought = Sought::new(step);
+    match find(directory, &sought)? {
+        Some(Entry::Directory(_)) => {}
+        Some(Entry::Value(_)) => return Ok(None),
+        None => {
+            let empty = Entry::Directory(Link::new(Node::empty()));
+            set_below(directory, &sought, empty, 0)?;
+        }
     }
-    match get_mut(directory, step, &Place::of(step), 0)? {
-        Entry::Directory(link) => Ok(link),
-        Entry::Value(_) => unreachable!("BUG: a path through contents was not refused"),
+    match get_mut(directory, &sought, 0)? {
+        Entry::Directory(link) => Ok(Some(link)),
+        Entry::Value(_) => unreachable!("BUG: a directory became contents"),
     }
 }
 
 fn get_mut<'a>(
     link: &'a mut Link,
-    step: &Step,
-    place: &Place,
+    sought: &Sought<'_>,
     depth: usize,
 ) -> Result<&'a mut Entry, StorageError> {
     match link.to_mut()? {
         Node::Leaf(entries) => {
-            let at = find(entries, step).expect("BUG: an entry that was looked up is gone");
+            let at = position(entries, sought.step);
+            let at = at.expect("BUG: an entry that was looked up is gone");
             Ok(&mut entries[at].1)
         }
         Node::Branch(slots) => {
-            let part = slots[place.slot(depth)].as_mut();
+            let part = slots[sought.slot(depth)].as_mut();
             let part = part.expect("BUG: an entry that was looked up is gone");
-            get_mut(&mut part.link, step, place, depth + 1)
+            get_mut(&mut part.link, sought, depth + 1)
         }
     }
 }
 
 /// Puts an entry at a step, in place of the one that is there.
 pub(crate) fn set(directory: &mut Link, step: &Step, entry: Entry) -> Result<(), StorageError> {
-    set_below(directory, step, entry, 0)?;
+    set_below(directory, &Sought::new(step), entry, 0)?;
     Ok(())
 }
 
 /// Whether there is one entry more than before.
 fn set_below(
     link: &mut Link,
-    step: &Step,
+    sought: &Sought<'_>,
     entry: Entry,
     depth: usize,
 ) -> Result<bool, StorageError> {
     let node = link.to_mut()?;
     match node {
-        Node::Leaf(entries) => match find(entries, step) {
+        Node::Leaf(entries) => match position(entries, sought.step) {
             Ok(at) => {
                 entries[at].1 = entry;
                 Ok(false)
             }
             Err(at) => {
-                entries.insert(at, (step.clone(), entry));
+                entries.insert(at, (sought.step.clone(), entry));
                 if entries.len() > LEAF_MAX {
                     *node = from_entries(std::mem::take(entries), depth);
                 }
                 Ok(true)
             }
         },
-        Node::Branch(slots) => match &mut slots[Place::of(step).slot(depth)] {
+        Node::Branch(slots) => match &mut slots[sought.slot(depth)] {
             Some(part) => {
                 load(part, depth + 1)?;
-                let added = set_below(&mut part.link, step, entry, depth + 1)?;
+                let added = set_below(&mut part.link, sought, entry, depth + 1)?;
                 part.count += u64::from(added);
                 Ok(added)
             }
             empty => {
-                let link = Link::new(Node::Leaf(vec![(step.clone(), entry)]));
+                let link = Link::new(Node::Leaf(vec![(sought.step.clone(), entry)]));
                 *empty = Some(Part { count: 1, link });
                 Ok(true)
             }
@@ -138,20 +164,20 @@ fn set_below(
 
 /// Removes an entry, which must be there.
 pub(crate) fn remove(directory: &mut Link, step: &Step) -> Result<(), StorageError> {
-    remove_below(directory, step, 0)
+    remove_below(directory, &Sought::new(step), 0)
 }
 
-fn remove_below(link: &mut Link, step: &Step, depth: usize) -> Result<(), StorageError> {
+fn remove_below(link: &mut Link, sought: &Sought<'_>, depth: usize) -> Result<(), StorageError> {
     let node = link.to_mut()?;
     match node {
         Node::Leaf(entries) => {
-            let at = find(entries, step).expect("BUG: an entry that was looked up is gone");
-            entries.remove(at);
+            let at = position(entries, sought.step);
+            entries.remove(at.expect("BUG: an entry that was looked up is gone"));
         }
         Node::Branch(slots) => {
-            let slot = &mut slots[Place::of(step).slot(depth)];
+            let slot = &mut slots[sought.slot(depth)];
             let part = slot.as_mut().expect("BUG: an entry that was looked up is gone");
-            remove_below(&mut part.link, step, depth + 1)?;
+            remove_below(&mut part.link, sought, depth + 1)?;
             part.count -= 1;
             if part.count == 0 {
                 *slot = None;
@@ -242,6 +268,6 @@ fn load(part: &Part, depth: usize) -> Result<&Node, StorageError> {
     Err(part.link.misfit(fault))
 }
 
-fn find(entries: &[(Step, Entry)], step: &Step) -> Result<usize, usize> {
+fn position(entries: &[(Step, Entry)], step: &Step) -> Result<usize, usize> {
     entries.binary_search_by(|(there, _)| there.cmp(step))
 }

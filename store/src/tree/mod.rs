@@ -74,7 +74,8 @@ impl Tree {
 
     /// The contents at a path; `None` if there is nothing, or a directory.
     pub fn get(&self, path: &Path) -> Result<Option<Contents>, TreeError> {
-        match self.entry(path)? {
+        let Some((last, above)) = path.steps().split_last() else { return Ok(None) };
+        match self.look(above, last)? {
             Some(Entry::Value(value)) => Ok(Some(value.load()?.clone())),
             Some(Entry::Directory(_)) | None => Ok(None),
         }
@@ -167,43 +168,35 @@ impl Tree {
     }
 
     pub(crate) fn entry(&self, path: &Path) -> Result<Option<Entry>, StorageError> {
-        let mut entry = Entry::Directory(self.root.clone());
-        for step in path {
-            let Entry::Directory(directory) = entry else { return Ok(None) };
-            match directory::get(&directory, step)? {
-                Some(next) => entry = next.clone(),
-                None => return Ok(None),
+        match path.steps().split_last() {
+            Some((last, above)) => Ok(self.look(above, last)?.cloned()),
+            None => Ok(Some(Entry::Directory(self.root.clone()))),
+        }
+    }
+
+    /// What the step `last` leads to, in the directory at `above`.
+    fn look(&self, above: &[Step], last: &Step) -> Result<Option<&Entry>, StorageError> {
+        let mut directory = &self.root;
+        for step in above {
+            match directory::get(directory, step)? {
+                Some(Entry::Directory(next)) => directory = next,
+                Some(Entry::Value(_)) | None => return Ok(None),
             }
         }
-        Ok(Some(entry))
+        directory::get(directory, last)
     }
 
     fn put(&mut self, path: &Path, entry: Entry) -> Result<(), TreeError> {
         let (last, above) = path.steps().split_last().expect("BUG: the root is put elsewhere");
-        self.check_above(path)?;
         let mut directory = &mut self.root;
-        for step in above {
-            directory = directory::enter(directory, step)?;
+        for (depth, step) in above.iter().enumerate() {
+            // What is made on the way there stays only if all of it is: below what is made there
+            // are no contents.
+            directory = directory::enter(directory, step)?.ok_or_else(|| {
+                TreeError::BelowContents { at: Path::found(path.steps()[..=depth].to_vec()) }
+            })?;
         }
         directory::set(directory, last, entry)?;
-        Ok(())
-    }
-
-    /// Refuses a path that leads through contents, before anything on it is changed.
-    fn check_above(&self, path: &Path) -> Result<(), TreeError> {
-        let (_, above) = path.steps().split_last().expect("BUG: the root is put elsewhere");
-        let mut directory = self.root.clone();
-        for (depth, step) in above.iter().enumerate() {
-            let next = match directory::get(&directory, step)? {
-                Some(Entry::Directory(next)) => next.clone(),
-                Some(Entry::Value(_)) => {
-                    let at = Path::found(path.steps()[..=depth].to_vec());
-                    return Err(TreeError::BelowContents { at });
-                }
-                None => return Ok(()),
-            };
-            directory = next;
-        }
         Ok(())
     }
 }
@@ -212,7 +205,7 @@ fn remove_below(directory: &mut Link, above: &[Step], last: &Step) -> Result<(),
     let Some((step, below)) = above.split_first() else {
         return directory::remove(directory, last);
     };
-    let child = directory::enter(directory, step)?;
+    let child = directory::enter(directory, step)?.expect("BUG: a path that was looked up is gone");
     remove_below(child, below, last)?;
     if directory::is_empty(child) {
         directory::remove(directory, step)?;

@@ -20,7 +20,6 @@ pub(crate) type Link = Lazy<Node>;
 
 /// A directory, or a part of one. Which form it has depends only on the entries, never on how
 /// they came: up to [`LEAF_MAX`] of them are a leaf, more are a branch.
-#[derive(Clone)]
 pub(crate) enum Node {
     /// Entries in the order of their steps.
     Leaf(Vec<(Step, Entry)>),
@@ -68,6 +67,20 @@ impl Entry {
             (Entry::Directory(a), Entry::Directory(b)) => Ok(a.same(b)),
             (Entry::Value(a), Entry::Value(b)) => Ok(a.same(b) || a.load()? == b.load()?),
             _ => Ok(false),
+        }
+    }
+}
+
+impl Clone for Node {
+    fn clone(&self) -> Node {
+        match self {
+            Node::Leaf(entries) => {
+                // Who copies a leaf mostly adds to it.
+                let mut copy = Vec::with_capacity(entries.len() + 1);
+                copy.extend_from_slice(entries);
+                Node::Leaf(copy)
+            }
+            Node::Branch(slots) => Node::Branch(slots.clone()),
         }
     }
 }
