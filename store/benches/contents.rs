@@ -102,7 +102,7 @@ impl Bench {
         let bench = Bench { backend, store, n };
         let base = bench.set("main", contents);
         let mut batch = bench.store.batch();
-        batch.set(&branch("side"), base).expect("a branch");
+        batch.set(&branch("side"), &base).expect("a branch");
         batch.publish().expect("nobody else is here");
         bench
     }
@@ -136,7 +136,7 @@ impl Bench {
     fn merge(&mut self) {
         self.measure("merge", 1, |bench| {
             let side = bench.store.head(&branch("side")).expect("a head").expect("a commit");
-            let merged = bench.store.merge(&branch("main"), &side.id(), Meta::default());
+            let merged = bench.store.merge(&branch("main"), &side, Meta::default());
             assert!(matches!(merged, Ok(Merged::Commit(_))), "{merged:?}");
         });
     }

@@ -151,7 +151,7 @@ fn step(batch: &mut jitsu_store::Batch, subject: usize, n: u64) {
     let at = path(&format!("domains/{subject}/wanted"));
     tree.set(&at, Contents::text(n.to_string())).expect("a set");
     let commit = batch.commit(&name, tree, meta(n)).expect("a commit");
-    let merged = batch.merge(&branch("main"), &commit.id(), meta(n)).expect("a merge");
+    let merged = batch.merge(&branch("main"), &commit, meta(n)).expect("a merge");
     assert!(matches!(merged, Merged::Commit(_)), "{merged:?}");
 }
 

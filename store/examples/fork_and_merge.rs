@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // A fork is a branch that starts at a commit.
     let mut batch = store.batch();
-    batch.set(&fork, base.id())?;
+    batch.set(&fork, &base)?;
     batch.publish()?;
 
     let (theirs, ()) = store.update(&fork, now("stop, and count two visits"), |tree| {
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         tree.set(&visits, add(before.as_ref(), 10))
     })?;
 
-    match store.merge(&main, &theirs.id(), now("take what the fork did"))? {
+    match store.merge(&main, &theirs, now("take what the fork did"))? {
         Merged::Commit(commit) => println!("merged as {}", commit.id().short()),
         Merged::Already => println!("nothing to merge"),
         Merged::Conflicts(conflicts) => conflicts.iter().for_each(|it| println!("conflict: {it}")),

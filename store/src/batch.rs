@@ -3,11 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::commit::{Commit, Key, Meta, Parent};
+use crate::commit::{Commit, CommitRef, Key, Meta, Parent};
 use crate::contents::Merging;
 use crate::error::{PublishError, StorageError};
 use crate::history::{self, Ancestors, Fresh, Moved};
-use crate::id::Id;
 use crate::merge::{self, Conflict, First};
 use crate::name::BranchName;
 use crate::store::Store;
@@ -95,10 +94,10 @@ impl Batch {
     pub fn merge(
         &mut self,
         into: &BranchName,
-        from: &Id,
+        from: impl Into<CommitRef>,
         meta: Meta,
     ) -> Result<Merged, StorageError> {
-        let theirs = self.find(from)?;
+        let theirs = self.find(from.into())?;
         let Some(ours) = self.head(into)? else {
             let commit = self.create(&[&theirs], theirs.tree(), meta)?;
             self.move_to(into, Some(commit.clone()))?;
@@ -106,8 +105,8 @@ impl Batch {
         };
         let Some(base) = self.base(into, &ours, &theirs)? else { return Ok(Merged::Already) };
         let types = self.store.types();
-        let first = if ours.is_before(&theirs) { First::Ours } else { First::Theirs };
-        match merge::trees(&base, &ours.tree(), &theirs.tree(), first, Merging::with(&types))? {
+        let first = || if ours.is_before(&theirs) { First::Ours } else { First::Theirs };
+        match merge::trees(&base, &ours.tree(), &theirs.tree(), &first, Merging::with(&types))? {
             Err(conflicts) => Ok(Merged::Conflicts(conflicts)),
             Ok(tree) => {
                 let commit = self.create(&[&ours, &theirs], tree, meta)?;
@@ -118,8 +117,12 @@ impl Batch {
     }
 
     /// Moves a branch to a commit, making it if there is none.
-    pub fn set(&mut self, branch: &BranchName, to: Id) -> Result<(), StorageError> {
-        let commit = self.find(&to)?;
+    pub fn set(
+        &mut self,
+        branch: &BranchName,
+        to: impl Into<CommitRef>,
+    ) -> Result<(), StorageError> {
+        let commit = self.find(to.into())?;
         self.move_to(branch, Some(commit))
     }
 
@@ -167,11 +170,13 @@ impl Batch {
         }
     }
 
-    fn find(&self, id: &Id) -> Result<Commit, StorageError> {
-        match self.fresh.get(&Key::Id(*id)) {
-            Some(commit) => Ok(commit.clone()),
-            None => self.store.history().commit(id),
+    fn find(&self, meant: CommitRef) -> Result<Commit, StorageError> {
+        if let CommitRef::Id(id) = &meant
+            && let Some(commit) = self.fresh.get(&Key::Id(*id))
+        {
+            return Ok(commit.clone());
         }
+        self.store.history().meant(meant)
     }
 
     fn create(

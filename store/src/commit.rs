@@ -56,6 +56,28 @@ pub(crate) enum Parent {
     Stored(Id),
 }
 
+/// A commit that somebody means: by its id, or by itself, so that a store in memory need not hash
+/// it.
+#[derive(Clone, Debug)]
+pub enum CommitRef {
+    /// By its id.
+    Id(Id),
+    /// By itself. One of another store is looked for by its id.
+    Commit(Commit),
+}
+
+impl From<&Id> for CommitRef {
+    fn from(id: &Id) -> CommitRef {
+        CommitRef::Id(*id)
+    }
+}
+
+impl From<&Commit> for CommitRef {
+    fn from(commit: &Commit) -> CommitRef {
+        CommitRef::Commit(commit.clone())
+    }
+}
+
 /// What tells a commit from all others of its store, without hashing it: of one store, all have
 /// the same kind of key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,6 +149,11 @@ impl Commit {
     pub(crate) fn stored(record: Arc<Record>, home: &Source) -> Commit {
         let tree = Tree::stored(record.tree.id(), home.clone());
         Commit { record, tree }
+    }
+
+    /// Whether both are one commit in memory.
+    pub(crate) fn is(&self, other: &Commit) -> bool {
+        Arc::ptr_eq(&self.record, &other.record)
     }
 
     pub(crate) fn record(&self) -> &Arc<Record> {

@@ -47,7 +47,7 @@ pub mod git;
 pub use self::backend::{Backend, HeadChange};
 pub use self::batch::{Batch, Merged};
 pub use self::codec::{DecodeError, ObjectKind};
-pub use self::commit::{Commit, Meta, PARENTS_MAX};
+pub use self::commit::{Commit, CommitRef, Meta, PARENTS_MAX};
 pub use self::contents::{
     ByteRope, Chunk, Contents, Count, Custom, Elements, Items, Journal, List, ListRope, Logged,
     Map, Mergeable, Opaque, Queue, Register, Rope, RopeError, TextRope, Why,

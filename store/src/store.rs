@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use crate::backend::{Backend, Source};
 use crate::batch::{Batch, Merged};
 use crate::cache::Bounded;
-use crate::commit::{Commit, Meta};
+use crate::commit::{Commit, CommitRef, Meta};
 use crate::contents::{Custom, Merging, Types};
 use crate::diff::{self, Change};
 use crate::error::{MergeError, PublishError, StorageError, UpdateError};
@@ -146,10 +146,16 @@ impl Store {
     /// Merges a commit into a branch, as [`Batch::merge`], trying again if someone else moves the
     /// branch meanwhile.
     #[expect(clippy::needless_pass_by_value, reason = "as Batch::commit, which keeps it")]
-    pub fn merge(&self, into: &BranchName, from: &Id, meta: Meta) -> Result<Merged, MergeError> {
+    pub fn merge(
+        &self,
+        into: &BranchName,
+        from: impl Into<CommitRef>,
+        meta: Meta,
+    ) -> Result<Merged, MergeError> {
+        let from = from.into();
         for _ in 0..TRIES_MAX {
             let mut batch = self.batch();
-            let merged = batch.merge(into, from, meta.clone())?;
+            let merged = batch.merge(into, from.clone(), meta.clone())?;
             if !matches!(merged, Merged::Commit(_)) {
                 return Ok(merged);
             }
@@ -176,7 +182,7 @@ impl Store {
         ours: &Tree,
         theirs: &Tree,
     ) -> Result<Result<Tree, Vec<Conflict>>, StorageError> {
-        merge::trees(base, ours, theirs, First::Ours, Merging::with(&self.types()))
+        merge::trees(base, ours, theirs, &|| First::Ours, Merging::with(&self.types()))
     }
 
     /// The lowest common ancestors of two commits, sorted: none if they are unrelated, several if

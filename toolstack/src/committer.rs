@@ -282,7 +282,7 @@ fn merge(
     commit: &Commit,
     meta: Meta,
 ) -> Result<(), PutError> {
-    match batch.merge(main, &commit.id(), meta)? {
+    match batch.merge(main, commit, meta)? {
         Merged::Commit(_) | Merged::Already => Ok(()),
         Merged::Conflicts(conflicts) => {
             let paths: Vec<_> = conflicts.iter().map(ToString::to_string).collect();

@@ -125,13 +125,13 @@ fn merge_ten(store: &Store, main: &BranchName, fork: &BranchName, nth: usize) {
     };
     let mut batch = store.batch();
     let head = batch.head(main).expect("a head").expect("it was made");
-    batch.set(fork, head.id()).expect("a fork");
+    batch.set(fork, &head).expect("a fork");
     for (to, side) in [(fork, "there"), (main, "here")] {
         let mut tree = head.tree();
         set(&mut tree, side).expect("a change");
         batch.commit(to, tree, meta(nth)).expect("a commit");
     }
-    let theirs = batch.head(fork).expect("a head").expect("it was forked").id();
+    let theirs = batch.head(fork).expect("a head").expect("it was forked");
     let merged = batch.merge(main, &theirs, meta(nth)).expect("a merge");
     assert!(matches!(merged, Merged::Commit(_)), "they are disjoint");
     batch.publish().expect("published");

@@ -101,7 +101,7 @@ pub(crate) fn merge(folder: &FilePath, from: &str, into: &str) -> Result<Said> {
     let store = open::change(folder)?;
     let theirs = store.resolve(from)?;
     let meta = open::meta(format!("merge {from} into {into}"));
-    Ok(match store.merge(&into, &theirs.id(), meta)? {
+    Ok(match store.merge(&into, &theirs, meta)? {
         Merged::Commit(commit) => format!("{into} is now at\n{}\n", commit_line(&commit)).into(),
         Merged::Already => format!("{into} has it already\n").into(),
         Merged::Conflicts(conflicts) => {

@@ -63,7 +63,7 @@ fn a_store() -> (tempfile::TempDir, Store) {
     write(&store, "main", "services/www", &Contents::text("on\n"), 1_000);
     let head = store.head(&branch("main")).unwrap().unwrap();
     let mut batch = store.batch();
-    batch.set(&branch("plan"), head.id()).unwrap();
+    batch.set(&branch("plan"), &head).unwrap();
     batch.publish().unwrap();
     write(&store, "plan", "services/db", &Contents::Counter(3), 2_000);
     write(&store, "main", "services/www", &Contents::text("off\n"), 3_000);

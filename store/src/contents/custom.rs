@@ -37,7 +37,7 @@ use crate::codec::{DecodeError, Reader, Writer};
 /// };
 /// let (base, ()) = set(&main, "Welcome", 1)?;
 /// let mut batch = store.batch();
-/// batch.set(&fork, base.id())?;
+/// batch.set(&fork, &base)?;
 /// batch.publish()?;
 /// set(&main, "Welcome", 11)?;
 /// let (theirs, ()) = set(&fork, "Hello", 3)?;

@@ -20,7 +20,11 @@ pub(crate) const LINKED: u8 = b'v';
 
 /// The bytes of contents that are small enough to be inside.
 fn small(value: &Value) -> Option<Vec<u8>> {
-    value.loaded().map(Contents::encode).filter(|bytes| bytes.len() <= INLINE_MAX)
+    match value.loaded()? {
+        // Seen without encoding them, of which a node would do much for nothing.
+        Contents::Bytes(bytes) if bytes.len() > INLINE_MAX => None,
+        contents => Some(contents.encode()).filter(|bytes| bytes.len() <= INLINE_MAX),
+    }
 }
 
 pub(crate) fn encode(value: &Value, to: &mut Writer) {

@@ -92,7 +92,7 @@ fn land(store: &Store, branch: &BranchName, to: &Id, meta: &Meta) -> Result<Land
                 return merge(store, branch, to, meta);
             }
         }
-        batch.set(branch, *to)?;
+        batch.set(branch, to)?;
         match batch.publish() {
             Ok(()) => return Ok(Landed::Moved(*to)),
             Err(PublishError::Raced(_)) => {}

@@ -14,7 +14,7 @@ pub(crate) use self::lca::{is_ancestor, lcas};
 pub use self::log::Log;
 pub(crate) use self::stored::Stored;
 pub(crate) use self::values::Values;
-use crate::commit::{Commit, Key, Meta, Parent};
+use crate::commit::{Commit, CommitRef, Key, Meta, Parent};
 use crate::error::StorageError;
 use crate::id::{Id, IdPrefix};
 use crate::name::BranchName;
@@ -55,6 +55,17 @@ impl History {
         match self {
             History::Stored(stored) => stored.find(id),
             History::Values(values) => Ok(values.find(id)),
+        }
+    }
+
+    /// A commit that somebody means, who may be wrong.
+    pub(crate) fn meant(&self, commit: CommitRef) -> Result<Commit, StorageError> {
+        match (self, commit) {
+            (History::Values(values), CommitRef::Commit(commit)) if values.has(&commit) => {
+                Ok(commit)
+            }
+            (_, CommitRef::Commit(commit)) => self.commit(&commit.id()),
+            (_, CommitRef::Id(id)) => self.commit(&id),
         }
     }
 

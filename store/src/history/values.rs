@@ -11,7 +11,7 @@ use super::{Moved, key};
 use crate::commit::{Commit, Key, Meta, Parent};
 use crate::id::{Id, IdPrefix};
 use crate::name::BranchName;
-use crate::tree::Tree;
+use crate::tree::{Tree, directory};
 
 /// The commits and heads of a store in memory.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Values {
         let mut at = newest;
         while let Some(sibling) = at {
             let Sibling { commit, next, .. } = &state.commits[sibling];
-            if *commit.meta() == meta && is_from(commit, parents) && commit.tree() == tree {
+            if *commit.meta() == meta && is_from(commit, parents) && same(&commit.tree(), &tree) {
                 return (commit.clone(), false);
             }
             at = *next;
@@ -63,6 +63,12 @@ impl Values {
             None => state.root = Some(serial),
         }
         (commit, true)
+    }
+
+    /// Whether a commit is one of these.
+    pub(super) fn has(&self, commit: &Commit) -> bool {
+        let Key::Serial(serial) = commit.key() else { return false };
+        self.state().commits.get(serial as usize).is_some_and(|here| here.commit.is(commit))
     }
 
     pub(super) fn find(&self, id: &Id) -> Option<Commit> {
@@ -130,6 +136,11 @@ fn serial(commit: &Commit) -> usize {
         Key::Serial(serial) => serial as usize,
         Key::Id(_) => unreachable!("BUG: a commit of another store"),
     }
+}
+
+/// Whether two trees hold the same; if that cannot be seen, by their ids.
+fn same(a: &Tree, b: &Tree) -> bool {
+    directory::is_same(a.root(), b.root()).unwrap_or_else(|_| a == b)
 }
 
 fn is_from(commit: &Commit, parents: &[&Commit]) -> bool {

@@ -18,19 +18,19 @@ use crate::tree::node::{Entry, Link, Node, Part, Slots};
 use crate::tree::{Tree, directory};
 
 /// Which side is first, where a kind of contents has to order what both did: see
-/// `Commit::order`.
+/// `Commit::is_before`.
 #[derive(Clone, Copy)]
 pub(crate) enum First {
     Ours,
     Theirs,
 }
 
-/// Merges two trees that were made from `base`.
+/// Merges two trees that were made from `base`. `first` is asked only if it makes a difference.
 pub(crate) fn trees(
     base: &Tree,
     ours: &Tree,
     theirs: &Tree,
-    first: First,
+    first: &dyn Fn() -> First,
     contents: Merging<'_>,
 ) -> Result<Result<Tree, Vec<Conflict>>, StorageError> {
     let (at, conflicts) = (Vec::new(), Vec::new());
@@ -52,14 +52,14 @@ pub(crate) fn bases(
     contents: Merging<'_>,
 ) -> Result<Tree, StorageError> {
     let (at, conflicts) = (Vec::new(), Vec::new());
-    let mut merge = Merge { at, conflicts, first: First::Ours, contents, is_base: true };
+    let mut merge = Merge { at, conflicts, first: &|| First::Ours, contents, is_base: true };
     merge.roots(base, first, second)
 }
 
 struct Merge<'a> {
     at: Vec<Step>,
     conflicts: Vec<Conflict>,
-    first: First,
+    first: &'a dyn Fn() -> First,
     contents: Merging<'a>,
     is_base: bool,
 }
@@ -193,7 +193,7 @@ impl Merge<'_> {
             // Both sides put contents in place of the directory, as if it had not been there.
             Some(Entry::Directory(_)) | None => None,
         };
-        let (first, second) = match self.first {
+        let (first, second) = match (self.first)() {
             First::Ours => (ours, theirs),
             First::Theirs => (theirs, ours),
         };

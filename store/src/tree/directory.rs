@@ -118,6 +118,41 @@ fn get_mut<'a>(
     }
 }
 
+/// Whether two directories hold the same, without hashing them: as deep as they are not shared, and
+/// no further than to the first difference.
+pub(crate) fn is_same(a: &Link, b: &Link) -> Result<bool, StorageError> {
+    if a.same(b) {
+        return Ok(true);
+    }
+    match (a.load()?, b.load()?) {
+        (Node::Leaf(a), Node::Leaf(b)) => {
+            for ((step_a, a), (step_b, b)) in a.iter().zip(b) {
+                let is_same = match (a, b) {
+                    (Entry::Directory(a), Entry::Directory(b)) => is_same(a, b)?,
+                    _ => a.same(b)?,
+                };
+                if step_a != step_b || !is_same {
+                    return Ok(false);
+                }
+            }
+            Ok(a.len() == b.len())
+        }
+        (Node::Branch(a), Node::Branch(b)) => {
+            for parts in a.iter().zip(b.iter()) {
+                let is_same = match parts {
+                    (Some(a), Some(b)) => a.count == b.count && is_same(&a.link, &b.link)?,
+                    (a, b) => a.is_none() && b.is_none(),
+                };
+                if !is_same {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
 /// Puts an entry at a step, in place of the one that is there.
 pub(crate) fn set(directory: &mut Link, step: &Step, entry: Entry) -> Result<(), StorageError> {
     set_below(directory, &Sought::new(step), entry, 0)?;

@@ -43,16 +43,16 @@ fn branches_are_made_moved_and_removed() {
     let first = write(&store, "main", "a", "1", 1);
     let second = write(&store, "main", "a", "2", 2);
     let mut batch = store.batch();
-    batch.set(&branch("old"), first.id()).unwrap();
+    batch.set(&branch("old"), &first).unwrap();
     assert!(batch.delete(&branch("main")).unwrap());
     assert!(!batch.delete(&branch("nowhere")).unwrap());
-    let missing = batch.set(&branch("x"), jitsu_store::Id::of(b"missing"));
+    let missing = batch.set(&branch("x"), &jitsu_store::Id::of(b"missing"));
     assert!(matches!(missing, Err(StorageError::Missing { .. })));
     batch.publish().unwrap();
     assert_eq!(store.branches().unwrap(), [(branch("old"), first.id())]);
     // Objects stay, and so can be pointed at again.
     let mut batch = store.batch();
-    batch.set(&branch("main"), second.id()).unwrap();
+    batch.set(&branch("main"), &second).unwrap();
     batch.publish().unwrap();
     assert_eq!(store.head(&branch("main")).unwrap().unwrap().id(), second.id());
 }

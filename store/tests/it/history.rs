@@ -33,7 +33,7 @@ fn the_log_of_a_path_holds_what_changed_it() {
     write(&store, "main", "a/b", "2", 3);
     let base = write(&store, "main", "a/d", "1", 4);
     let mut batch = store.batch();
-    batch.set(&branch("side"), base.id()).unwrap();
+    batch.set(&branch("side"), &base).unwrap();
     batch.publish().unwrap();
     write(&store, "main", "a/e", "1", 5);
     let side = write(&store, "side", "a/b", "3", 6);

@@ -102,7 +102,7 @@ proptest! {
                 let Some(theirs) = heads[from] else { continue };
                 let mut mirror = None;
                 if let Some(ours) = heads[on] {
-                    batch.set(&branch("mirror"), theirs).unwrap();
+                    batch.set(&branch("mirror"), &theirs).unwrap();
                     mirror = Some(batch.merge(&branch("mirror"), &ours, at(time)).unwrap());
                 }
                 match batch.merge(&branch(&name(on)), &theirs, at(time)).unwrap() {
@@ -158,7 +158,7 @@ fn a_merge_costs_what_was_added() {
         let mut batch = store.batch();
         let many: Vec<Entry> = (0..n).map(|it| (it, it as i64)).collect();
         let base = append(&mut batch, "main", 0, &many);
-        batch.set(&branch("side"), base).unwrap();
+        batch.set(&branch("side"), &base).unwrap();
         let new = |first: u64| (0..50).map(|it| (n + 2 * it + first, 0)).collect::<Vec<Entry>>();
         append(&mut batch, "main", 1, &new(0));
         let side = append(&mut batch, "side", 2, &new(1));

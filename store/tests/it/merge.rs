@@ -169,7 +169,7 @@ fn a_conflict_leaves_everything_as_it_was() {
     write(&store, "main", "a", "1", 1);
     let mut batch = store.batch();
     let base = batch.head(&branch("main")).unwrap().unwrap().id();
-    batch.set(&branch("side"), base).unwrap();
+    batch.set(&branch("side"), &base).unwrap();
     batch.publish().unwrap();
     let main = write(&store, "main", "a", "2", 2);
     let side = write(&store, "side", "a", "3", 3);
@@ -187,7 +187,7 @@ fn a_merge_always_says_who_merged() {
     let store = Store::memory();
     let first = write(&store, "main", "a", "1", 1);
     let mut batch = store.batch();
-    batch.set(&branch("side"), first.id()).unwrap();
+    batch.set(&branch("side"), &first).unwrap();
     batch.publish().unwrap();
     let side = write(&store, "side", "a", "2", 2);
     // Git would move the head and forget it.
@@ -216,8 +216,8 @@ fn a_commit_is_reverted_by_merging_backwards() {
 fn settle(store: &Store, name: &str, ours: &Commit, theirs: &Commit, value: &str) -> Commit {
     let (settled, agreed) = (branch(&format!("{name}/settled")), branch(&format!("{name}/agreed")));
     let mut batch = store.batch();
-    batch.set(&settled, ours.id()).unwrap();
-    batch.set(&agreed, theirs.id()).unwrap();
+    batch.set(&settled, ours).unwrap();
+    batch.set(&agreed, theirs).unwrap();
     // A commit on their side that agrees with ours can be merged.
     let agreed = batch.commit(&agreed, ours.tree(), at(100)).unwrap();
     merged(batch.merge(&settled, &agreed.id(), at(101)).unwrap());
@@ -233,7 +233,7 @@ fn bases_that_conflict_do_not_decide_for_anyone() {
     let store = Store::memory();
     let root = write(&store, "a", "x", "0", 1);
     let mut batch = store.batch();
-    batch.set(&branch("b"), root.id()).unwrap();
+    batch.set(&branch("b"), &root).unwrap();
     batch.publish().unwrap();
     let a = write(&store, "a", "x", "1", 2);
     let b = write(&store, "b", "x", "2", 3);

@@ -162,7 +162,7 @@ fn act(action: &Action, batch: &mut Batch, model: &mut Model) {
         }
         Action::Move { branch, to } => {
             let Some(to) = model.heads.get(&name(*to)).copied() else { return };
-            batch.set(&name(*branch), to).unwrap();
+            batch.set(&name(*branch), &to).unwrap();
             model.heads.insert(name(*branch), to);
         }
     }

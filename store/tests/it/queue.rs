@@ -245,7 +245,7 @@ fn merge(into: usize, from: usize, time: u64, batch: &mut Batch, model: &mut Mod
     // The other way round first, where nobody looks later.
     let mut mirror = None;
     if let Some(ours) = ours {
-        batch.set(&branch("mirror"), theirs).unwrap();
+        batch.set(&branch("mirror"), &theirs).unwrap();
         mirror = Some(batch.merge(&branch("mirror"), &ours, at(time)).unwrap());
     }
     let commit = match batch.merge(&branch(&name(into)), &theirs, at(time)).unwrap() {
@@ -348,7 +348,7 @@ fn a_long_criss_cross_keeps_everything_once() {
             act(&Action::Pop(on, 1 + (round + on) % 3), time + 3, &mut batch, &mut model);
         }
         let old = model.heads[&0];
-        batch.set(&branch(&name(2)), old).unwrap();
+        batch.set(&branch(&name(2)), &old).unwrap();
         model.heads.insert(2, old);
         act(&Action::Merge { into: 0, from: 1 }, time + 5, &mut batch, &mut model);
         act(&Action::Merge { into: 1, from: 2 }, time + 5, &mut batch, &mut model);
@@ -362,7 +362,7 @@ fn equal_elements_are_pushed_twice_and_popped_twice() {
     let mut batch = store.batch();
     let push = |queue: &mut Queue| queue.push(Contents::text("same")).unwrap();
     let base = change(&mut batch, "main", 0, push);
-    batch.set(&branch("side"), base.id()).unwrap();
+    batch.set(&branch("side"), &base).unwrap();
     let again = |queue: &mut Queue| {
         queue.pop().unwrap().unwrap();
         push(queue);
@@ -386,7 +386,7 @@ fn a_base_may_hold_the_same_twice() {
     change(&mut batch, "main", 0, push);
     let side = change(&mut batch, "side", 1, push);
     let base = merged(batch.merge(&branch("main"), &side.id(), at(2)).unwrap());
-    batch.set(&branch("side"), base.id()).unwrap();
+    batch.set(&branch("side"), &base).unwrap();
     change(&mut batch, "main", 3, |queue| drop(queue.pop().unwrap()));
     let side = change(&mut batch, "side", 4, push);
     let both = merged(batch.merge(&branch("main"), &side.id(), at(5)).unwrap());
@@ -432,7 +432,7 @@ fn merge_cost(n: u64) -> Cost {
         (0..count).for_each(|it| queue.push(Contents::Counter(it as i64)).unwrap());
     };
     let base = change(&mut batch, "main", 0, |queue| push(queue, n));
-    batch.set(&branch("side"), base.id()).unwrap();
+    batch.set(&branch("side"), &base).unwrap();
     let popped = n.min(5000) / 2;
     let pop = |queue: &mut Queue, count| (0..count).for_each(|_| drop(queue.pop().unwrap()));
     change(&mut batch, "main", 1, |queue| {

@@ -554,7 +554,7 @@ fn a_merge_costs_what_was_edited() {
             batch.commit(&branch(to), tree, at(time)).unwrap()
         };
         let base = commit(&mut batch, "main", rope.clone(), 0);
-        batch.set(&branch("side"), base.id()).unwrap();
+        batch.set(&branch("side"), &base).unwrap();
         let edited = |at: u64| {
             let mut rope = rope.clone();
             rope.insert(at, vec![0; 10]).unwrap();

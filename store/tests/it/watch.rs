@@ -37,7 +37,7 @@ fn a_head_that_came_back_did_not_move() {
     let mut watch = store.watch(&main).unwrap();
     write(&store, "main", "a", "2", 2);
     let mut batch = store.batch();
-    batch.set(&main, first).unwrap();
+    batch.set(&main, &first).unwrap();
     batch.publish().unwrap();
     assert_eq!(watch.try_next(), None);
 }

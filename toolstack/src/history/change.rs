@@ -190,7 +190,7 @@ impl History {
             }
             Change::Merge { from, .. } => {
                 let from = self.resolve(from)?;
-                let merged = batch.merge(branch, &from.id(), meta);
+                let merged = batch.merge(branch, &from, meta);
                 match merged.map_err(|error| storage(&error))? {
                     Merged::Already => return Ok(Draft::Same(head)),
                     Merged::Commit(commit) => commit,
@@ -220,7 +220,7 @@ impl History {
 
     fn fork(&self, batch: &mut Batch, branch: &BranchName, from: &str) -> Answer<Draft> {
         let start = self.resolve(from)?;
-        batch.set(branch, start.id()).map_err(|error| storage(&error))?;
+        batch.set(branch, &start).map_err(|error| storage(&error))?;
         Ok(Draft::New(start))
     }
 

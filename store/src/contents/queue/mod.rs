@@ -61,7 +61,7 @@ const POSITIONS_MAX: u64 = 1 << 59;
 /// };
 /// let (base, ()) = set(&main, &queue)?;
 /// let mut batch = store.batch();
-/// batch.set(&fork, base.id())?;
+/// batch.set(&fork, &base)?;
 /// batch.publish()?;
 ///
 /// // One pops, the other pushes.
