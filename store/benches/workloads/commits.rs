@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jitsu_store::{BranchName, Contents, Merged, Path, Store, Tree, TreeError};
+use jitsu_store::{Batch, BranchName, Contents, Merged, Path, Store, Tree, TreeError};
 
 use crate::kinds::{Kind, branch, meta, path};
 use crate::table::{Table, timed};
@@ -112,18 +112,22 @@ pub(crate) fn fork_and_merge(table: &mut Table, kind: &Kind<'_>, n: usize) {
         let (main, fork) = (branch("main"), branch("fork"));
         store.update(&main, meta(0), hundred_directories).expect("a commit");
         timed(|| {
-            for nth in 0..n {
-                merge_ten(&store, &main, &fork, nth);
+            let together = if kind.in_bulk { BULK } else { 1 };
+            for first in (0..n).step_by(together) {
+                let mut batch = store.batch();
+                for nth in first..n.min(first + together) {
+                    merge_ten(&mut batch, &main, &fork, nth);
+                }
+                batch.publish().expect("published");
             }
         })
     });
 }
 
-fn merge_ten(store: &Store, main: &BranchName, fork: &BranchName, nth: usize) {
+fn merge_ten(batch: &mut Batch, main: &BranchName, fork: &BranchName, nth: usize) {
     let set = |tree: &mut Tree, side| {
         ten(side, nth).iter().try_for_each(|at| tree.set(at, Contents::text(nth.to_string())))
     };
-    let mut batch = store.batch();
     let head = batch.head(main).expect("a head").expect("it was made");
     batch.set(fork, &head).expect("a fork");
     for (to, side) in [(fork, "there"), (main, "here")] {
@@ -134,7 +138,6 @@ fn merge_ten(store: &Store, main: &BranchName, fork: &BranchName, nth: usize) {
     let theirs = batch.head(fork).expect("a head").expect("it was forked");
     let merged = batch.merge(main, &theirs, meta(nth)).expect("a merge");
     assert!(matches!(merged, Merged::Commit(_)), "they are disjoint");
-    batch.publish().expect("published");
 }
 
 /// W8, beyond Irmin's: what a commit costs as the tree grows.
