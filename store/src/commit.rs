@@ -111,7 +111,7 @@ impl Commit {
     /// One more than the greatest generation of its parents; 1 without parents. An ancestor has
     /// a smaller one, always.
     pub fn generation(&self) -> u64 {
-        self.record.generation
+        self.record.generation()
     }
 
     /// Whether `self` is first, where the order of the two sides of a merge matters: by time, and
@@ -243,6 +243,10 @@ impl Record {
             Parent::Here(commit) if commit.record.id.get().is_none() => Some(commit.record.clone()),
             _ => None,
         })
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The ids it refers to.

@@ -48,6 +48,9 @@ pub enum StorageError {
         /// The folder.
         path: PathBuf,
     },
+    /// What should become a new store has branches already.
+    #[error("the place for the new store holds one already")]
+    NotEmpty,
     /// The store was opened only to be read.
     #[error("the store was opened only to be read")]
     ReadOnly,

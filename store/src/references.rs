@@ -1,5 +1,5 @@
-//! Owns what an object refers to, whatever kind of object it is: for all who follow objects
-//! without looking at what they mean. Must not know where objects are kept.
+//! Owns what an object refers to, whatever kind of object it is, and how old a commit is: for all
+//! who follow objects without looking at what they mean. Must not know where objects are kept.
 
 use std::sync::Arc;
 
@@ -46,4 +46,10 @@ pub fn references(bytes: &[u8]) -> Result<Vec<Id>, DecodeError> {
     };
     seen.expect("BUG: collecting ids failed");
     Ok(ids)
+}
+
+/// The generation of the commit with these bytes; `None` if they are none.
+pub(crate) fn generation(id: &Id, bytes: &[u8]) -> Option<u64> {
+    let nowhere = Source(Arc::new(Memory::new()));
+    Some(Record::decode(*id, bytes, &nowhere).ok()?.generation())
 }

@@ -6,6 +6,7 @@ mod counted;
 mod crash;
 mod disk;
 mod fixture;
+mod fsck;
 #[cfg(feature = "git")]
 mod git;
 mod history;

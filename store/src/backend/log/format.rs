@@ -21,6 +21,8 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const SEGMENT_HEADER_BYTES: usize = 36;
 pub(super) const FRAME_HEADER_BYTES: usize = 20;
 const ITEM_HEADER_BYTES: usize = 9;
+/// Where in the item of an object the object itself begins.
+pub(super) const OBJECT_AT: usize = ITEM_HEADER_BYTES + 32;
 const SEGMENT_MAGIC: &[u8; 8] = b"jitsulog";
 const FRAME_MAGIC: &[u8; 4] = b"fram";
 const OBJECT: u8 = b'o';
@@ -39,7 +41,7 @@ pub(super) struct Location {
 
 impl Location {
     pub(super) fn item_len(&self) -> usize {
-        ITEM_HEADER_BYTES + 32 + self.len as usize
+        OBJECT_AT + self.len as usize
     }
 }
 
@@ -118,7 +120,14 @@ impl FrameHeader {
     /// The header at the beginning of these bytes, if there is one.
     pub(super) fn parse(bytes: &[u8], salt: u64) -> Option<FrameHeader> {
         let bytes = bytes.first_chunk::<FRAME_HEADER_BYTES>()?;
-        let is_one = &bytes[..4] == FRAME_MAGIC && u32_at(bytes, 16) == salted(&bytes[..16], salt);
+        let header = FrameHeader::parse_unsalted(bytes)?;
+        (u32_at(bytes, 16) == salted(&bytes[..16], salt)).then_some(header)
+    }
+
+    /// What would be the header at the beginning of these bytes, in a segment whose salt is lost.
+    pub(super) fn parse_unsalted(bytes: &[u8]) -> Option<FrameHeader> {
+        let bytes = bytes.first_chunk::<FRAME_HEADER_BYTES>()?;
+        let is_one = &bytes[..4] == FRAME_MAGIC;
         is_one.then(|| FrameHeader { len: u32_at(bytes, 4), sequence: u64_at(bytes, 8) })
     }
 }
@@ -207,19 +216,41 @@ pub(super) fn items(frame: &[u8]) -> Result<Vec<Item>, BadItem> {
     let mut items = Vec::new();
     let mut at = 0;
     while at < frame.len() {
-        let (kind, body) = item(&frame[at..]).ok_or(BadItem::Damaged)?;
-        items.push(match kind {
-            OBJECT => {
-                let (id, object) = body.split_first_chunk().ok_or(BadItem::Damaged)?;
-                let (id, kind) = (Id::from_bytes(*id), ObjectKind::of(object));
-                Item::Object { id, at, len: object.len(), kind }
-            }
-            HEADS => Item::Heads(decode_heads(body).map_err(BadItem::Decode)?),
-            other => return Err(BadItem::Decode(DecodeError::Tag(other))),
-        });
-        at += ITEM_HEADER_BYTES + body.len();
+        let (read, end) = read_item(frame, at)?;
+        items.push(read);
+        at = end;
     }
     Ok(items)
+}
+
+/// The item at a place in these bytes, and where it ends.
+pub(super) fn read_item(bytes: &[u8], at: usize) -> Result<(Item, usize), BadItem> {
+    let (kind, body) = item(&bytes[at..]).ok_or(BadItem::Damaged)?;
+    let read = match kind {
+        OBJECT => {
+            let (id, object) = body.split_first_chunk().ok_or(BadItem::Damaged)?;
+            let (id, kind) = (Id::from_bytes(*id), ObjectKind::of(object));
+            Item::Object { id, at, len: object.len(), kind }
+        }
+        HEADS => Item::Heads(decode_heads(body).map_err(BadItem::Decode)?),
+        other => return Err(BadItem::Decode(DecodeError::Tag(other))),
+    };
+    Ok((read, at + ITEM_HEADER_BYTES + body.len()))
+}
+
+/// What a damaged item says of itself, some of which may be true.
+pub(super) struct Claim {
+    pub(super) len: usize,
+    pub(super) is_object: bool,
+    pub(super) id: Id,
+}
+
+/// What the item at the beginning of these bytes says, if it is long enough to be an object.
+pub(super) fn claim(bytes: &[u8]) -> Option<Claim> {
+    let bytes = bytes.first_chunk::<OBJECT_AT>()?;
+    let id = bytes.last_chunk().expect("BUG: an item shorter than its id");
+    let len = ITEM_HEADER_BYTES + u32_at(bytes, 4) as usize;
+    Some(Claim { len, is_object: bytes[8] == OBJECT, id: Id::from_bytes(*id) })
 }
 
 /// The object in these bytes of an item, if they are as they were written.

@@ -16,8 +16,12 @@ mod disk;
 #[cfg(unix)]
 mod folder;
 mod format;
+mod fsck;
 mod group;
 mod recover;
+mod repair;
+mod scan;
+mod stat;
 
 use std::collections::{BTreeMap, HashMap};
 #[cfg(unix)]
@@ -27,7 +31,17 @@ use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use self::disk::Disk;
 use self::disk::failed;
 use self::format::{Frame, Location, SegmentHeader};
+#[cfg(unix)]
+pub use self::fsck::fsck;
+pub use self::fsck::{Examined, Lost, Report, fsck_on};
 use self::group::{Group, Outcome};
+#[cfg(unix)]
+pub use self::repair::repair;
+pub use self::repair::{Repaired, repair_on};
+pub use self::scan::Flaw;
+#[cfg(unix)]
+pub use self::stat::stat;
+pub use self::stat::{Amount, Reach, Stat, stat_on};
 use super::{Backend, HeadChange, check_size};
 use crate::codec::ObjectKind;
 use crate::error::{Damage, Place, StorageError};
