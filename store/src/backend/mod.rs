@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 pub use self::faulty::{Fault, Faulty};
 pub use self::log::{
-    Amount, Disk, Examined, Flaw, Log, LogOptions, Lost, Reach, Repaired, Report, Stat, fsck_on,
-    repair_on, stat_on,
+    Amount, Collected, Disk, Examined, Flaw, Log, LogOptions, Lost, Reach, Repaired, Report, Stat,
+    fsck_on, gc_on, repair_on, stat_on,
 };
 #[cfg(unix)]
-pub use self::log::{fsck, repair, stat};
+pub use self::log::{fsck, gc, repair, stat};
 pub use self::memory::Memory;
 use crate::codec::ObjectKind;
 use crate::error::StorageError;

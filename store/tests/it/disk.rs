@@ -60,6 +60,12 @@ impl SimDisk {
         disk
     }
 
+    /// Lets the power go after this many operations more.
+    pub(crate) fn die_after(&self, operations: u64, bytes: usize) {
+        let mut state = self.state();
+        state.death = Some((state.operations + operations, bytes));
+    }
+
     pub(crate) fn operations(&self) -> u64 {
         self.state().operations
     }
@@ -113,7 +119,7 @@ impl SimDisk {
         self.state().files[&number].now.clone()
     }
 
-    pub(crate) fn remove(&self, number: u32) {
+    pub(crate) fn lose(&self, number: u32) {
         self.state().files.remove(&number);
     }
 
@@ -244,6 +250,15 @@ impl Disk for SimDisk {
         let file = state.file(number)?;
         file.now.truncate(len as usize);
         Ok(())
+    }
+
+    fn remove(&self, file: u32) -> io::Result<()> {
+        let mut state = self.state();
+        let death = state.operate()?;
+        if death != Some(0) {
+            state.files.remove(&file).ok_or(ErrorKind::NotFound)?;
+        }
+        if death.is_some() { Err(gone()) } else { Ok(()) }
     }
 
     fn name(&self, file: u32) -> String {

@@ -141,7 +141,7 @@ fn a_missing_file_is_named_and_the_others_are_kept() {
     let files = fsck_on(&*whole).unwrap().files as u32;
     for missing in 1..=files {
         let disk = whole.crash(Left::All);
-        disk.remove(missing);
+        disk.lose(missing);
         let report = fsck_on(&disk).unwrap();
         if missing != 1 && missing != files {
             let at = Place::File { file: format!("segment {}", missing + 1), offset: 0 };

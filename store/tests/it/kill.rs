@@ -13,7 +13,7 @@ use jitsu_store::{Id, Store, Tree};
 
 use crate::fixture::{at, branch, merged, path, text, walk};
 
-const FOLDER: &str = "JITSU_STORE_KILL_FOLDER";
+pub(crate) const FOLDER: &str = "JITSU_STORE_KILL_FOLDER";
 const KILLS: usize = 200;
 const WRITERS: usize = 4;
 
@@ -63,11 +63,11 @@ fn writer_process() {
     });
 }
 
-/// Starts a writer, kills it after it acknowledged this many commits, and gives the last
-/// acknowledged commit of each branch.
-fn run_and_kill(folder: &FilePath, after: usize) -> HashMap<String, Id> {
+/// Starts a process of this binary, kills it after it acknowledged this many commits, and gives
+/// the last acknowledged commit of each branch.
+pub(crate) fn run_and_kill(folder: &FilePath, process: &str, after: usize) -> HashMap<String, Id> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["kill::writer_process", "--exact", "--nocapture", "--test-threads=1"])
+        .args([process, "--exact", "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
@@ -109,7 +109,7 @@ fn every_acknowledged_commit_survives() {
             std::fs::remove_dir_all(folder.path()).unwrap();
             std::fs::create_dir(folder.path()).unwrap();
         }
-        acknowledged.extend(run_and_kill(folder.path(), after.max(1)));
+        acknowledged.extend(run_and_kill(folder.path(), "kill::writer_process", after.max(1)));
         let store = open(folder.path());
         let heads = walk(&store);
         for (name, id) in &acknowledged {

@@ -130,7 +130,7 @@ fn stored_bytes_do_not_pass_for_a_frame() {
 fn missing_and_foreign_files_are_told() {
     let (disk, _) = written(50);
     let gap = disk.crash(Left::All);
-    gap.remove(2);
+    gap.lose(2);
     let gap = open(Arc::new(gap)).map(drop);
     assert!(matches!(gap, Err(StorageError::Corrupt { what: Damage::Gap, .. })), "{gap:?}");
     let foreign = Arc::new(disk.altered(1, |bytes| bytes[..8].copy_from_slice(b"notalog!")));

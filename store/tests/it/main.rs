@@ -7,6 +7,7 @@ mod crash;
 mod disk;
 mod fixture;
 mod fsck;
+mod gc;
 #[cfg(feature = "git")]
 mod git;
 mod history;

@@ -31,6 +31,9 @@ pub trait Disk: Send + Sync {
     /// Cuts off the end of a file.
     fn truncate(&self, file: u32, len: u64) -> io::Result<()>;
 
+    /// Removes a file, and it stays removed in a crash. Those who have it open can read it on.
+    fn remove(&self, file: u32) -> io::Result<()>;
+
     /// What people call a file.
     fn name(&self, file: u32) -> String;
 }

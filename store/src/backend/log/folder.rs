@@ -83,6 +83,13 @@ impl Disk for Folder {
         self.file(file)?.set_len(len)
     }
 
+    fn remove(&self, number: u32) -> io::Result<()> {
+        fs::remove_file(file(&self.path, number))?;
+        sync_folder(&self.path)?;
+        self.files.write().expect("BUG: a thread panicked inside the folder").remove(&number);
+        Ok(())
+    }
+
     fn name(&self, number: u32) -> String {
         file(&self.path, number).display().to_string()
     }

@@ -17,6 +17,7 @@ mod disk;
 mod folder;
 mod format;
 mod fsck;
+mod gc;
 mod group;
 mod recover;
 mod repair;
@@ -34,6 +35,9 @@ use self::format::{Frame, Location, SegmentHeader};
 #[cfg(unix)]
 pub use self::fsck::fsck;
 pub use self::fsck::{Examined, Lost, Report, fsck_on};
+#[cfg(unix)]
+pub use self::gc::gc;
+pub use self::gc::{Collected, gc_on};
 use self::group::{Group, Outcome};
 #[cfg(unix)]
 pub use self::repair::repair;
@@ -135,7 +139,8 @@ impl Log {
             let disk: Arc<dyn Disk> = Arc::new(folder::Folder::open_read_only(folder)?);
             match Log::open_read_only_on(disk) {
                 // A writer whose disk is full takes back half a frame and writes another one in
-                // its place: who reads across that sees neither. Real damage is still there.
+                // its place: who reads across that sees neither. A collection removes files that
+                // were there a moment ago. Real damage is still there.
                 Err(StorageError::Corrupt { .. } | StorageError::Io { .. })
                     if tries < LOOKS_MAX => {}
                 opened => return opened,
@@ -230,9 +235,7 @@ impl Log {
 
     fn append(&self, tail: &mut Tail, frame: Frame) -> Result<Vec<(Id, Location)>, Outcome> {
         if tail.len >= self.options.segment_bytes {
-            let header = SegmentHeader::new(tail.header.number + 1, tail.sequence);
-            recover::begin_segment(&*self.disk, &header).map_err(Outcome::Refused)?;
-            *tail = Tail { header, len: header.bytes().len() as u64, sequence: tail.sequence };
+            self.begin_file(tail).map_err(Outcome::Refused)?;
         }
         let number = tail.header.number;
         let (bytes, locations) = frame.finish(&tail.header, tail.sequence, tail.len);
@@ -250,6 +253,13 @@ impl Log {
         tail.len += bytes.len() as u64;
         tail.sequence += 1;
         Ok(locations)
+    }
+
+    fn begin_file(&self, tail: &mut Tail) -> Result<(), StorageError> {
+        let header = SegmentHeader::new(tail.header.number + 1, tail.sequence);
+        recover::begin_segment(&*self.disk, &header)?;
+        *tail = Tail { header, len: header.bytes().len() as u64, sequence: tail.sequence };
+        Ok(())
     }
 
     fn read(&self, location: Location) -> Result<Arc<[u8]>, StorageError> {

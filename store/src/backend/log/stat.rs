@@ -109,7 +109,7 @@ fn reach(scan: &Scan, from: Id) -> HashSet<Id> {
 }
 
 impl Amount {
-    fn add(&mut self, bytes: usize) {
+    pub(super) fn add(&mut self, bytes: usize) {
         self.objects += 1;
         self.bytes += bytes as u64;
     }
