@@ -9,6 +9,7 @@ mod history;
 mod open;
 mod order;
 mod show;
+mod upkeep;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -86,6 +87,29 @@ enum Command {
         #[arg(long, default_value = "main")]
         into: String,
     },
+    /// Look for damage: every record, every object, every reference. Nothing is changed.
+    Fsck {
+        /// The store's folder.
+        folder: PathBuf,
+    },
+    /// Write all that is intact to a new folder, each branch at its newest commit whose history is
+    /// whole. The damaged folder is left as it is.
+    Repair {
+        /// The damaged store's folder.
+        folder: PathBuf,
+        /// The new folder.
+        to: PathBuf,
+    },
+    /// Remove what no branch leads to. No daemon may have the store open.
+    Gc {
+        /// The store's folder.
+        folder: PathBuf,
+    },
+    /// Count what is stored: by kind, and for each branch what it alone needs and what it shares.
+    Stat {
+        /// The store's folder.
+        folder: PathBuf,
+    },
     /// Write all branches, with their history, to a bare Git repository.
     ExportGit {
         /// The store's folder.
@@ -142,6 +166,10 @@ fn run(command: Command) -> Result<Said> {
         Command::Diff { folder, from, to, path } => history::diff(&folder, &from, &to, &path),
         Command::Branches { folder } => history::branches(&folder),
         Command::Merge { folder, from, into } => history::merge(&folder, &from, &into),
+        Command::Fsck { folder } => upkeep::fsck(&folder),
+        Command::Repair { folder, to } => upkeep::repair(&folder, &to),
+        Command::Gc { folder } => upkeep::gc(&folder),
+        Command::Stat { folder } => upkeep::stat(&folder),
         Command::ExportGit { folder, repository, sha256 } => {
             git::export(&folder, &repository, sha256)
         }

@@ -28,7 +28,8 @@ pub(crate) fn change_or_begin(folder: &FilePath) -> Result<Store> {
     Ok(Store::open(Arc::new(log))?)
 }
 
-fn told(folder: &FilePath, error: StorageError) -> anyhow::Error {
+/// An error, with what the person may do about it.
+pub(crate) fn told(folder: &FilePath, error: StorageError) -> anyhow::Error {
     let next = match &error {
         StorageError::Locked { .. } => ": stop that first, or ask it (`jitsu merge`, `jitsu edit`)",
         StorageError::NoStore { .. } => {

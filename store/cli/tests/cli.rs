@@ -159,6 +159,52 @@ fn a_store_goes_to_git_and_comes_back() {
 }
 
 #[test]
+fn damage_is_told_and_repaired_into_a_new_folder() {
+    let (folder, store) = a_store();
+    let (damaged, new) = (at(&folder, "store"), at(&folder, "new"));
+    let ends = |folder: &str| said(&["fsck", folder]).ends_with("1 files, 9 objects, 3 commits\n");
+    assert!(ends(&damaged), "{}", said(&["fsck", &damaged]));
+    let rows = said(&["stat", &damaged]);
+    assert!(rows.contains("\nplan               own: 3 objects, "), "{rows}");
+    assert!(rows.contains("garbage            0 objects, 0 bytes\n"), "{rows}");
+    let before = said(&["branches", &damaged]);
+    drop(store);
+    let file = FilePath::new(&damaged).join("00000001.segment");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let needle = b"set services/db";
+    let db = bytes.windows(needle.len()).position(|it| it == needle).unwrap();
+    bytes[db] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let (out, _, success) = run(&["fsck", &damaged]);
+    assert!(!success && out.contains("00000001.segment, byte "), "{out}");
+    assert!(out.contains(", needed by plan\n") && out.contains("main is whole, at "), "{out}");
+    let out = said(&["repair", &damaged, &new]);
+    assert!(out.contains("plan is damaged, at ") && out.contains("; whole up to "), "{out}");
+    assert!(said(&["fsck", &new]).contains("plan is whole, at "));
+    assert_eq!(said(&["branches", &new]).lines().next(), before.lines().next());
+    assert_eq!(said(&["log", &new, "plan"]), said(&["log", &new, "main~1"]));
+    let (_, err, success) = run(&["repair", &damaged, &new]);
+    assert!(!success && err.contains("holds one already"), "{err}");
+}
+
+#[test]
+fn what_no_branch_leads_to_is_collected() {
+    let (folder, store) = a_store();
+    let at_path = at(&folder, "store");
+    let (_, err, success) = run(&["gc", &at_path]);
+    assert!(!success && err.contains("is open in another process"), "{err}");
+    let mut batch = store.batch();
+    batch.delete(&branch("plan")).unwrap();
+    batch.publish().unwrap();
+    drop(store);
+    let before = said(&["log", &at_path]);
+    let out = said(&["gc", &at_path]);
+    assert!(out.starts_with("removed: 3 objects, ") && out.contains("kept: 6 objects"), "{out}");
+    assert_eq!(said(&["log", &at_path]), before);
+    assert!(said(&["gc", &at_path]).starts_with("removed: 0 objects, 0 bytes\n"));
+}
+
+#[test]
 fn what_is_wrong_is_said_on_standard_error() {
     let (folder, _store) = a_store();
     let (store, empty) = (at(&folder, "store"), at(&folder, ""));
