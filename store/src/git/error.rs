@@ -105,6 +105,9 @@ pub enum Fault {
         /// The largest that is taken.
         bytes_max: usize,
     },
+    /// Contents whose file would have lines that Git refuses in `.gitattributes`.
+    #[error("contents with lines of more than {0} bytes, which Git refuses in a file of this name")]
+    Attributes(usize),
     /// More parents than a commit may have, or one of them twice.
     #[error("more than {0} parents, or one of them twice")]
     Parents(usize),

@@ -106,6 +106,9 @@ fn check_names<'a>(
     Ok(())
 }
 
+/// The longest line that `git fsck --strict` takes in `.gitattributes` (attr.h of Git).
+const ATTRIBUTES_LINE_MAX: usize = 2047;
+
 struct Export<'a> {
     store: &'a Store,
     to: &'a Repository,
@@ -270,6 +273,14 @@ impl Export<'_> {
 
     fn file(&self, of: &Commit, contents: &Contents, at: &[Step]) -> Result<Entry, GitError> {
         let bytes = blob::to_blob(contents)?;
+        // Bytes are what somebody wanted to be there, and are Git's own business.
+        let is_ours = !matches!(contents, Contents::Bytes(_));
+        let is_attributes =
+            at.last().is_some_and(|step| step.as_str().eq_ignore_ascii_case(".gitattributes"));
+        let is_long = |line: &[u8]| line.len() > ATTRIBUTES_LINE_MAX;
+        if is_ours && is_attributes && bytes.split(|byte| *byte == b'\n').any(is_long) {
+            return Err(self.fault(of, at, Fault::Attributes(ATTRIBUTES_LINE_MAX)));
+        }
         let bytes_max = super::BLOB_BYTES_MAX;
         if bytes.len() > bytes_max {
             let fault = Fault::TooLarge { bytes: bytes.len() as u64, bytes_max };

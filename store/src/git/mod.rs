@@ -42,7 +42,8 @@
 //! is an error that says which commit and path, before any branch has moved: submodules and
 //! `.gitmodules`, empty directories, names that are not UTF-8 or longer than 255 bytes, modes other
 //! than the usual four, files of more than 64 MiB, more than 16 parents, more than 256 directories
-//! inside each other. Tags and other references are left alone.
+//! inside each other. Nor can Git hold, in a file `.gitattributes`, contents other than bytes whose
+//! file would have lines of more than 2,047 bytes. Tags and other references are left alone.
 
 mod blob;
 mod error;

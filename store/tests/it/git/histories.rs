@@ -30,6 +30,7 @@ const STEPS: [&str; 16] = [
     ".git\u{200c}",
     "100755 a",
 ];
+const ATTRIBUTES: &str = ".gitattributes";
 const BRANCHES: [&str; 3] = ["main", "x/*y", "x/z@1"];
 
 #[derive(Clone, Debug)]
@@ -87,7 +88,13 @@ fn any_meta() -> impl Strategy<Value = Meta> {
 
 fn any_action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        5 => (any_path(), any_contents()).prop_map(|(path, it)| Action::Set(path, it)),
+        5 => (any_path(), any_contents()).prop_map(|(path, it)| {
+            let is_attributes = path.steps().last().is_some_and(|it| it.as_str() == ATTRIBUTES);
+            let is_long = matches!(it, Contents::Queue(_) | Contents::TextRope(_));
+            // What Git would refuse is refused before: see the test of that.
+            let it = if is_attributes && is_long { Contents::Counter(1) } else { it };
+            Action::Set(path, it)
+        }),
         1 => any_path().prop_map(Action::Remove),
         3 => (0..BRANCHES.len()).prop_map(Action::Merge),
     ]
@@ -276,6 +283,22 @@ fn as_many_directories_as_a_path_may_have_go_and_come_back() {
     let error = jitsu_store::git::export(&store, &repo.open()).unwrap_err();
     let fault = Fault::TooDeep(PATH_STEPS_MAX);
     assert!(matches!(error, GitError::Export { fault: found, .. } if found == fault));
+}
+
+#[test]
+fn what_git_would_refuse_as_attributes_is_named() {
+    let (store, repo) = (Store::memory(), Repo::new(ObjectFormat::Sha1));
+    let at_path = path("a/.gitattributes");
+    let set = |tree: &mut Tree, contents: Contents| tree.set(&at_path, contents);
+    store.update(&branch("main"), at(1), |tree| set(tree, queue(3, 0))).unwrap();
+    repo.export(&store);
+    repo.check();
+    store.update(&branch("main"), at(2), |tree| set(tree, queue(99, 0))).unwrap();
+    let error = jitsu_store::git::export(&store, &repo.open()).unwrap_err();
+    let GitError::Export { path, fault: Fault::Attributes(2047), .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(path, "a/.gitattributes");
 }
 
 #[test]
