@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jitsu_store::backend::{Backend, Log, LogOptions, Report, fsck_on, repair_on, stat_on};
 use jitsu_store::{BranchName, Contents, Damage, Id, Place, Rope, StorageError, Store, references};
+use proptest::prelude::*;
 
 use crate::conformance::small;
 use crate::disk::{Left, SimDisk};
@@ -12,6 +13,9 @@ use crate::fixture::{at, branch, path, walk, write};
 
 /// Of how many flipped bits one is repaired; prime, so that it meets all kinds of places.
 const REPAIRED_EVERY: usize = 13;
+
+/// What is before an object in its record: checksum, length, kind, id.
+const RECORD_HEADER: usize = 9 + 32;
 
 /// A log of several files with objects of each kind, and all that it holds.
 fn written(options: LogOptions) -> (Arc<SimDisk>, Held) {
@@ -193,27 +197,59 @@ fn a_repair_does_not_write_over_a_store() {
     assert!(matches!(refused, Err(StorageError::NotEmpty)), "{refused:?}");
 }
 
-/// A branch that other bytes look like a record of is not moved: stored bytes are never believed
-/// to be heads, wherever the search after damage begins.
+/// Stored bytes that look like records of old heads move no branch, wherever the search behind a
+/// damaged record comes upon them.
 #[test]
 fn a_head_record_that_someone_stored_is_not_believed() {
-    let (disk, _) = written(small());
+    let (disk, held) = written(small());
     let forged = disk.bytes(1);
     let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
     let store = Store::open(log).unwrap();
-    let forged = Contents::Bytes(forged.into());
-    store.update(&branch("main"), at(30), |tree| tree.set(&path("x"), forged.clone())).unwrap();
-    write(&store, "b0", "gone", "x", 31);
-    let last = fsck_on(&*disk).unwrap().files as u32;
-    for file in last.saturating_sub(1)..=last {
-        for at in 0..200.min(disk.bytes(file).len()) {
-            let altered = disk.altered(file, |bytes| bytes[at] ^= 0xff);
-            let report = fsck_on(&altered).unwrap();
-            let b0 = report.branches.iter().find(|it| it.branch == branch("b0")).unwrap();
-            let old = store.head(&branch("b0")).unwrap().unwrap();
-            let before = old.parents()[0];
-            assert!(b0.head == old.id() || b0.head == before, "byte {at} of {file}: {b0:?}");
+    let contents = Contents::Bytes(forged.clone().into());
+    store.update(&branch("main"), at(30), |tree| tree.set(&path("x"), contents.clone())).unwrap();
+    let files = 2..=fsck_on(&*disk).unwrap().files as u32;
+    let place = |file| {
+        let bytes = disk.bytes(file);
+        bytes.windows(forged.len()).position(|at| at == forged).map(|at| (file, at))
+    };
+    let (file, place) = files.into_iter().find_map(place).unwrap();
+    // The header of the record, its id, and the beginning of the contents.
+    for at in place - 60..place {
+        let altered = disk.altered(file, |bytes| bytes[at] ^= 0xff);
+        let report = fsck_on(&altered).unwrap();
+        assert_ne!(report.flaws, []);
+        for it in report.branches.iter().filter(|it| it.branch != branch("main")) {
+            assert_eq!(it.head, held.heads[&it.branch], "byte {at} of {file}");
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever becomes of a stretch of a file, what is told and recovered is true.
+    #[test]
+    fn any_bytes_are_examined_and_repaired(
+        file in 1u32..=3,
+        place: prop::sample::Index,
+        gone in 0usize..300,
+        come in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let (disk, held) = written(small());
+        let bytes = disk.bytes(file);
+        let from = place.index(bytes.len());
+        let to = (from + gone).min(bytes.len());
+        let altered = disk.altered(file, |bytes| drop(bytes.splice(from..to, come)));
+        // An object may be lost if its record was touched.
+        let is_touched = |object: &[u8]| {
+            let places = bytes.windows(object.len()).enumerate();
+            let mut places = places.filter(|(_, it)| *it == object).map(|(place, _)| place);
+            places.any(|place| place < to + RECORD_HEADER && place + object.len() > from)
+        };
+        let touched = held.objects.iter().filter(|(_, bytes)| is_touched(bytes));
+        let may_lack: BTreeSet<Id> = touched.map(|(id, _)| *id).collect();
+        let what = format!("{file}: {from}..{to} became {} bytes", altered.bytes(file).len() + to - from - bytes.len());
+        repaired(&altered, &held, &may_lack, &what);
     }
 }
 

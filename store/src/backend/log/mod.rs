@@ -1,6 +1,7 @@
 //! Owns the backend that appends: what is where, and who may see it. Must not know the bytes
-//! (`format`), how the files are read back (`recover`), how flushes are shared (`group`), nor
-//! the operating system (`disk`).
+//! (`format`), how the files are read back (`recover`), how flushes are shared (`group`), the
+//! operating system (`disk`), nor how a log that nobody writes is examined (`scan`, `fsck`,
+//! `stat`), repaired and collected (`repair`, `gc`).
 //!
 //! ```text
 //!   put ──▶ unsaved ──┐                      ┌──▶ stored: id → file, offset

@@ -140,14 +140,19 @@ impl File<'_> {
                 self.scan.may_lack_heads = true;
             }
             let start = at + FRAME_HEADER_BYTES;
-            let end = start + frame.len as usize;
+            let mut end = start + frame.len as usize;
             if end > self.bytes.len() {
                 if is_one {
                     self.flaw(at, Damage::Checksum, None);
                 }
                 self.scan.may_lack_heads = true;
+                end = self.bytes.len();
+            } else if is_one && self.is_shifted(salt, start, end) {
+                end = start + self.until_next_frame(salt, at) as usize;
             }
-            self.records(start, end.min(self.bytes.len()));
+            // Where bytes were lost with the header, records begin before they should.
+            let is_there = is_one || format::read_item(&self.bytes[..end], start.min(end)).is_ok();
+            self.records(if is_there { start } else { at }, end);
             sequence = frame.sequence.wrapping_add(1);
             at = end;
         }
@@ -168,6 +173,13 @@ impl File<'_> {
                 frame.is_some_and(|frame| format::items(frame).is_ok())
             }),
         }
+    }
+
+    /// Whether bytes came or went within a frame, so that it does not end where it says.
+    fn is_shifted(&self, salt: Option<u64>, start: usize, end: usize) -> bool {
+        end < self.bytes.len()
+            && self.frame(salt, end).is_none()
+            && format::items(&self.bytes[start..end]).is_err()
     }
 
     /// How many bytes of records follow a frame's header that is lost.
