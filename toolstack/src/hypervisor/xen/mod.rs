@@ -23,6 +23,9 @@ pub use flavour::Flavour;
 pub use hear::{Hearing, hear};
 pub use tag::{ADDRESS, BUILT, Tag};
 
+/// Why nothing of Xen can be done, where its devices are not there.
+pub const NOT_DOM0: &str = "this is no dom0 of Xen, or its drivers are not loaded";
+
 /// Connects to the XenStore, for the backend of this name.
 pub fn connect(hypervisor: &'static str) -> Result<Client, HypervisorError> {
     Client::connect()

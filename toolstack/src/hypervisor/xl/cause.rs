@@ -6,6 +6,8 @@
 /// What went wrong, cut where callers branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
+    /// There is no such command.
+    NoCommand,
     /// This is no dom0, or the hypervisor's drivers are not there.
     NotThere,
     /// Whoever runs `xl` may not.

@@ -68,7 +68,7 @@ impl Shared {
             Cause::NameTaken => HypervisorError::NameTaken(name.clone()),
             Cause::NoMemory => HypervisorError::NoMemory { wanted_mib: spec.memory_mib },
             Cause::Image | Cause::NotSuspended | Cause::Other => unusable(failure.said),
-            Cause::NotThere | Cause::Permission => failed(RESUMING)(failure),
+            Cause::NoCommand | Cause::NotThere | Cause::Permission => failed(RESUMING)(failure),
         });
         let is_it = |row: &Row| row.name.as_ref() == Some(name);
         let made = made.and_then(|_| self.found(RESUMING, is_it));

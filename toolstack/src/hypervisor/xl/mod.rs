@@ -138,7 +138,7 @@ impl Shared {
     fn xl(&self, arguments: &[&OsStr]) -> Result<String, Failure> {
         let said = self.xl.run(arguments).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Failure {
-                cause: Cause::NotThere,
+                cause: Cause::NoCommand,
                 said: "the command xl is not installed; on Debian it comes with xen-utils".into(),
             },
             _ => Failure { cause: Cause::Other, said: format!("it cannot be run: {error}") },
@@ -234,7 +234,11 @@ impl Shared {
 /// An error of `xl`, where nothing better is known of it.
 fn failed(doing: &'static str) -> impl Fn(Failure) -> HypervisorError {
     move |Failure { cause, said }| match cause {
-        Cause::NotThere => HypervisorError::NotThere { hypervisor: HYPERVISOR, cause: said },
+        Cause::NoCommand => HypervisorError::NotThere { hypervisor: HYPERVISOR, cause: said },
+        Cause::NotThere => {
+            let cause = format!("{}: {said}", xen::NOT_DOM0);
+            HypervisorError::NotThere { hypervisor: HYPERVISOR, cause }
+        }
         Cause::Permission => {
             let cause = io::Error::new(io::ErrorKind::PermissionDenied, said);
             HypervisorError::Permission { doing, cause }

@@ -31,7 +31,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use jitsu_proto::{DomainSpec, Name};
 
 use super::console::Consoles;
-use super::{ADDRESS, BUILT, Flavour, Hearing, Tag, ask_to_shut_down};
+use super::{ADDRESS, BUILT, Flavour, Hearing, NOT_DOM0, Tag, ask_to_shut_down};
 use crate::hypervisor::{
     DomainInfo, Existing, Handle, Hypervisor, HypervisorError, OnEnd, discard_file,
 };
@@ -155,7 +155,7 @@ fn open_hypercalls() -> Result<Hypercalls, HypervisorError> {
         io::ErrorKind::PermissionDenied => {
             HypervisorError::Permission { doing: "opening the hypervisor", cause: error.cause }
         }
-        _ => not_there(format!("this is no dom0 of Xen, or its drivers are not loaded: {error}")),
+        _ => not_there(format!("{NOT_DOM0}: {error}")),
     })?;
     // The libraries fit one release of the hypervisor, and this is what it refuses otherwise.
     if let Err(error) = xen.list() {
