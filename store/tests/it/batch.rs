@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 
+use jitsu_store::backend::Memory;
 use jitsu_store::{
     HeadMoved, Merged, PublishError, StorageError, Store, Tree, TreeError, UpdateError,
 };
@@ -137,4 +138,22 @@ fn concurrent_updates_all_arrive() {
     });
     let tree = store.head(&main).unwrap().unwrap().tree();
     assert_eq!(tree.entries().count(), 200);
+}
+
+#[test]
+fn two_commits_that_are_alike_are_one() {
+    for store in [Store::memory(), Store::open(Arc::new(Memory::new())).unwrap()] {
+        let base = write(&store, "main", "a", "1", 1);
+        let mut batch = store.batch();
+        batch.set(&branch("side"), &base).unwrap();
+        batch.publish().unwrap();
+        let [here, there] = ["main", "side"].map(|on| write(&store, on, "b", "2", 2));
+        assert_eq!(here.id(), there.id());
+        let again = store.merge(&branch("main"), &there, at(3)).unwrap();
+        assert!(matches!(again, Merged::Already), "{again:?}");
+        assert_eq!(store.find_commits(&here.id().to_string()).unwrap(), [here.id()]);
+        // Alike but for one thing, they are two.
+        let other = write(&store, "side", "b", "3", 2);
+        assert_ne!(other.id(), write(&store, "main", "b", "4", 2).id());
+    }
 }

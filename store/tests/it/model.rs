@@ -260,38 +260,54 @@ proptest! {
             (prop::collection::vec(any_action(), 1..8), prop::bool::weighted(0.9)),
             1..12,
         ),
-        on_disk: bool,
+        kind in 0..3,
     ) {
-        let backend: Arc<dyn jitsu_store::Backend> = if on_disk {
+        let hashed: Arc<dyn jitsu_store::Backend> = if kind == 0 {
             Arc::new(Log::open_on(Arc::new(SimDisk::new()), small()).unwrap())
         } else {
             Arc::new(Memory::new())
         };
-        let store = Store::open(backend.clone()).unwrap();
-        let mut model = Model::default();
-        for (actions, is_published) in &batches {
-            let before = model.heads.clone();
-            let mut batch = store.batch();
-            for action in actions {
-                act(action, &mut batch, &mut model);
-            }
-            if *is_published {
-                batch.publish().unwrap();
-            } else {
-                model.heads = before;
-            }
-            let heads: BTreeMap<_, _> = store.branches().unwrap().into_iter().collect();
-            prop_assert_eq!(&heads, &model.heads);
-        }
+        let mut store = Store::open(hashed.clone()).unwrap();
+        let mut model = run(&store, &batches)?;
         check_ancestry(&store, &model);
-        // Another store, which remembers nothing, merges in the same way.
-        let forgetful = Store::open(backend).unwrap();
-        let mut batch = forgetful.batch();
+        if kind == 2 {
+            // Values are hashed as late as can be, and have the very ids that objects have.
+            store = Store::memory();
+            let values = run(&store, &batches)?;
+            prop_assert_eq!(&values.heads, &model.heads);
+            check_ancestry(&store, &values);
+        } else {
+            // Another store, which remembers nothing, merges in the same way.
+            store = Store::open(hashed).unwrap();
+        }
+        let mut batch = store.batch();
         for (into, from) in (0..BRANCHES).zip((0..BRANCHES).rev()) {
             act(&Action::Merge { into, from }, &mut batch, &mut model);
         }
         batch.publish().unwrap();
     }
+}
+
+/// What is done together, and whether it is published.
+type Together = (Vec<Action>, bool);
+
+fn run(store: &Store, batches: &[Together]) -> Result<Model, TestCaseError> {
+    let mut model = Model::default();
+    for (actions, is_published) in batches {
+        let before = model.heads.clone();
+        let mut batch = store.batch();
+        for action in actions {
+            act(action, &mut batch, &mut model);
+        }
+        if *is_published {
+            batch.publish().unwrap();
+        } else {
+            model.heads = before;
+        }
+        let heads: BTreeMap<_, _> = store.branches().unwrap().into_iter().collect();
+        prop_assert_eq!(&heads, &model.heads);
+    }
+    Ok(model)
 }
 
 /// Two branches that merge each other at the same time, over and over.
