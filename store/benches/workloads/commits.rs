@@ -53,11 +53,7 @@ pub(crate) fn one_set(table: &mut Table, kind: &Kind<'_>, n: usize) {
     let n = scaled(kind, n);
     let paths: Vec<Path> = (0..n).map(|nth| path(&format!("keys/{nth:06}"))).collect();
     let values: Vec<Contents> = (0..n).map(value).collect();
-    let irmin = match kind.irmin {
-        "mem" => Some((237.0, "mem")),
-        "pack" => Some((2898.0, "pack")),
-        _ => None,
-    };
+    let irmin = kind.beside(237.0, 2898.0);
     table.measure(kind.name, n, irmin, || {
         let store = kind.store();
         timed(|| commit(kind, &store, n, |tree, nth| tree.set(&paths[nth], values[nth].clone())))
@@ -67,11 +63,7 @@ pub(crate) fn one_set(table: &mut Table, kind: &Kind<'_>, n: usize) {
 /// W2. An operation is both commits.
 pub(crate) fn twenty_and_none(table: &mut Table, kind: &Kind<'_>, n: usize) {
     let n = scaled(kind, n / 5);
-    let irmin = match kind.irmin {
-        "mem" => Some((2830.0, "mem")),
-        "pack" => Some((1388.0, "pack")),
-        _ => None,
-    };
+    let irmin = kind.beside(2830.0, 1388.0);
     let keys: Vec<String> = (0..20).map(|key| format!("key-{key:02}")).collect();
     table.measure(kind.name, n, irmin, || {
         let store = kind.store();
@@ -102,11 +94,7 @@ fn ten(side: &str, nth: usize) -> Vec<Path> {
 /// W3. An operation is all of it.
 pub(crate) fn fork_and_merge(table: &mut Table, kind: &Kind<'_>, n: usize) {
     let n = scaled(kind, n / 5);
-    let irmin = match kind.irmin {
-        "mem" => Some((912.0, "mem")),
-        "pack" => Some((349.0, "pack")),
-        _ => None,
-    };
+    let irmin = kind.beside(912.0, 349.0);
     table.measure(kind.name, n, irmin, || {
         let store = kind.store();
         let (main, fork) = (branch("main"), branch("fork"));

@@ -49,6 +49,15 @@ impl<'a> Kind<'a> {
         Store::open(Arc::new(log)).expect("a store")
     }
 
+    /// Irmin's figure on its backend of this kind, if it has one, of its two.
+    pub(crate) fn beside(&self, mem: f64, pack: f64) -> Option<(f64, &'static str)> {
+        match self.irmin {
+            "mem" => Some((mem, "mem")),
+            "pack" => Some((pack, "pack")),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_durable(&self) -> bool {
         self.name.starts_with("log") && !self.in_bulk
     }
