@@ -249,9 +249,22 @@ impl Record {
         self.generation
     }
 
+    pub(crate) fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The id of its tree.
+    pub(crate) fn tree(&self) -> Id {
+        self.tree.id()
+    }
+
+    pub(crate) fn parents(&self) -> impl Iterator<Item = Id> {
+        self.parents.iter().map(Parent::id)
+    }
+
     /// The ids it refers to.
     pub(crate) fn references(&self) -> impl Iterator<Item = Id> {
-        [self.tree.id()].into_iter().chain(self.parents.iter().map(Parent::id))
+        [self.tree()].into_iter().chain(self.parents())
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

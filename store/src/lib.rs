@@ -9,6 +9,7 @@
 //! - [`Queue`], [`Rope`], [`Map`], [`Journal`]: contents that merge by what was done to them, and
 //!   [`Custom`], for types of the user's own.
 //! - [`backend`]: where it is kept; [`Backend`] is what a new one must do.
+//! - [`sync`]: branches from one store to another, and slices of a store.
 //! - `git` (a feature): the same history in a Git repository, and back.
 //!
 //! It knows nothing of what is stored in it, asks no clock, starts no thread, and needs no
@@ -43,6 +44,7 @@ mod watch;
 pub mod backend;
 #[cfg(feature = "git")]
 pub mod git;
+pub mod sync;
 
 pub use self::backend::{Backend, HeadChange};
 pub use self::batch::{Batch, Merged};

@@ -42,6 +42,10 @@ impl Backend for Memory {
         Ok(self.read().objects.get(id).cloned())
     }
 
+    fn has(&self, id: &Id) -> Result<bool, StorageError> {
+        Ok(self.read().objects.contains_key(id))
+    }
+
     fn put(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
         check_size(bytes)?;
         debug_assert_eq!(Id::of(bytes), *id, "BUG: an object put under another id than its own");

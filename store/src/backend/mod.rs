@@ -42,6 +42,11 @@ pub trait Backend: Send + Sync {
     /// The bytes of an object, its kind byte first.
     fn get(&self, id: &Id) -> Result<Option<Arc<[u8]>>, StorageError>;
 
+    /// Whether an object is there.
+    fn has(&self, id: &Id) -> Result<bool, StorageError> {
+        Ok(self.get(id)?.is_some())
+    }
+
     /// Keeps an object. Everything it refers to was put before it; putting it again does nothing.
     /// Once this returns `Ok` the object can be read, and is durable when the next
     /// [`Backend::set_heads`] or [`Backend::sync`] that succeeds returns, even if others fail

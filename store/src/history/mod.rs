@@ -14,6 +14,7 @@ pub(crate) use self::lca::{is_ancestor, lcas};
 pub use self::log::Log;
 pub(crate) use self::stored::Stored;
 pub(crate) use self::values::Values;
+use crate::backend::Source;
 use crate::commit::{Commit, CommitRef, Key, Meta, Parent};
 use crate::error::StorageError;
 use crate::id::{Id, IdPrefix};
@@ -103,6 +104,23 @@ impl History {
         match self {
             History::Stored(stored) => stored.branches(),
             History::Values(values) => Ok(values.branches()),
+        }
+    }
+
+    /// All of it as objects of a backend. A store that keeps values keeps objects, too, from the
+    /// first time on.
+    pub(crate) fn objects(&self) -> Result<Source, StorageError> {
+        match self {
+            History::Stored(stored) => Ok(stored.objects()),
+            History::Values(values) => values.objects(),
+        }
+    }
+
+    /// Takes in a commit of which all objects were put, and its ancestors.
+    pub(crate) fn adopt(&self, head: &Id) -> Result<(), StorageError> {
+        match self {
+            History::Stored(_) => Ok(()),
+            History::Values(values) => values.adopt(head),
         }
     }
 

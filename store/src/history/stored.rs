@@ -104,6 +104,10 @@ impl Stored {
         self.source.branches()
     }
 
+    pub(super) fn objects(&self) -> Source {
+        self.source.clone()
+    }
+
     pub(super) fn ids_with_prefix(
         &self,
         prefix: &IdPrefix,

@@ -5,18 +5,21 @@
 //! it is enough to compare it with those of the same first parent: mostly their times differ.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Moved, key};
-use crate::commit::{Commit, Key, Meta, Parent};
+use crate::backend::{Memory, Source};
+use crate::commit::{Commit, Key, Meta, Parent, Record};
+use crate::error::StorageError;
 use crate::id::{Id, IdPrefix};
 use crate::name::BranchName;
 use crate::tree::{Tree, directory};
 
 /// The commits and heads of a store in memory.
-#[derive(Default)]
 pub(crate) struct Values {
     state: Mutex<State>,
+    /// What others asked for as objects, or gave as such.
+    objects: Source,
 }
 
 #[derive(Default)]
@@ -28,6 +31,8 @@ struct State {
     heads: BTreeMap<BranchName, Commit>,
     /// The ids of the first so many commits.
     named: HashMap<Id, usize>,
+    /// How many of the first commits are among the objects.
+    saved: usize,
 }
 
 /// A commit in the list of those made from the same first parent.
@@ -41,28 +46,46 @@ struct Sibling {
 
 impl Values {
     pub(super) fn create(&self, parents: &[&Commit], tree: Tree, meta: Meta) -> (Commit, bool) {
+        self.state().create(parents, tree, meta)
+    }
+
+    /// All of it as objects. What was not asked for before is encoded and hashed now.
+    pub(super) fn objects(&self) -> Result<Source, StorageError> {
         let mut state = self.state();
-        let first = parents.first().map(|first| serial(first));
-        let newest = match first {
-            Some(first) => state.commits[first].child,
-            None => state.root,
-        };
-        let mut at = newest;
-        while let Some(sibling) = at {
-            let Sibling { commit, next, .. } = &state.commits[sibling];
-            if *commit.meta() == meta && is_from(commit, parents) && same(&commit.tree(), &tree) {
-                return (commit.clone(), false);
+        while let Some(Sibling { commit, .. }) = state.commits.get(state.saved) {
+            commit.tree().save(&self.objects)?;
+            self.objects.put(&commit.id(), &commit.record().encode())?;
+            state.saved += 1;
+        }
+        Ok(self.objects.clone())
+    }
+
+    /// Takes in a commit that is among the objects, and those of its ancestors that are not here.
+    pub(super) fn adopt(&self, head: &Id) -> Result<(), StorageError> {
+        let mut state = self.state();
+        state.name();
+        let mut line = vec![*head];
+        while let Some(id) = line.last().copied() {
+            if state.named.contains_key(&id) {
+                line.pop();
+                continue;
             }
-            at = *next;
+            let record = Record::load(&id, &self.objects)?.ok_or(StorageError::Missing { id })?;
+            let unknown: Vec<Id> =
+                record.parents().filter(|id| !state.named.contains_key(id)).collect();
+            if unknown.is_empty() {
+                let parents: Vec<Commit> = record
+                    .parents()
+                    .map(|id| state.commits[state.named[&id]].commit.clone())
+                    .collect();
+                let tree = Tree::stored(record.tree(), self.objects.clone());
+                state.create(&parents.iter().collect::<Vec<_>>(), tree, record.meta().clone());
+                state.name();
+                assert!(state.named.contains_key(&id), "BUG: a commit changed as it was adopted");
+            }
+            line.extend(unknown);
         }
-        let serial = state.commits.len();
-        let commit = Commit::value(serial as u64, parents, tree, meta);
-        state.commits.push(Sibling { commit: commit.clone(), next: newest, child: None });
-        match first {
-            Some(first) => state.commits[first].child = Some(serial),
-            None => state.root = Some(serial),
-        }
-        (commit, true)
+        Ok(())
     }
 
     /// Whether a commit is one of these.
@@ -114,12 +137,42 @@ impl Values {
 }
 
 impl State {
+    fn create(&mut self, parents: &[&Commit], tree: Tree, meta: Meta) -> (Commit, bool) {
+        let first = parents.first().map(|first| serial(first));
+        let newest = match first {
+            Some(first) => self.commits[first].child,
+            None => self.root,
+        };
+        let mut at = newest;
+        while let Some(sibling) = at {
+            let Sibling { commit, next, .. } = &self.commits[sibling];
+            if *commit.meta() == meta && is_from(commit, parents) && same(&commit.tree(), &tree) {
+                return (commit.clone(), false);
+            }
+            at = *next;
+        }
+        let serial = self.commits.len();
+        let commit = Commit::value(serial as u64, parents, tree, meta);
+        self.commits.push(Sibling { commit: commit.clone(), next: newest, child: None });
+        match first {
+            Some(first) => self.commits[first].child = Some(serial),
+            None => self.root = Some(serial),
+        }
+        (commit, true)
+    }
+
     /// Hashes all commits that were not yet.
     fn name(&mut self) {
         for (serial, sibling) in self.commits.iter().enumerate().skip(self.named.len()) {
             let before = self.named.insert(sibling.commit.id(), serial);
             assert!(before.is_none(), "BUG: the same commit twice");
         }
+    }
+}
+
+impl Default for Values {
+    fn default() -> Values {
+        Values { state: Mutex::default(), objects: Source(Arc::new(Memory::new())) }
     }
 }
 

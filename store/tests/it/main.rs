@@ -21,6 +21,8 @@ mod names;
 mod queue;
 mod read_only;
 mod rope;
+mod slice;
+mod sync;
 mod tree;
 mod types;
 mod watch;

@@ -1,0 +1,103 @@
+//! Owns the store that asks. Must not know where the other one is.
+
+use super::message::{Message, Moved};
+use super::receiver::Receiver;
+use super::sender::Sender;
+use super::{Peer, Pulled, Pushed, SyncError};
+use crate::batch::Merged;
+use crate::commit::{Commit, Meta};
+use crate::error::PublishError;
+use crate::id::Id;
+use crate::name::BranchName;
+use crate::store::{Store, TRIES_MAX};
+
+/// The branches of another store, and their heads.
+pub fn branches(of: &mut dyn Peer) -> Result<Vec<(BranchName, Id)>, SyncError> {
+    match of.call(Message::List)? {
+        Message::Branches(branches) => Ok(branches),
+        other => Err(SyncError::Unexpected(other.name())),
+    }
+}
+
+impl Store {
+    /// Brings the head of a branch of another store here, with everything that belongs to it, and
+    /// moves no branch; `None` if there is no such branch. What is here already does not come
+    /// again. ([`Server`](super::Server) is the other store, if it is in this process.)
+    pub fn fetch(
+        &self,
+        from: &mut dyn Peer,
+        branch: &BranchName,
+    ) -> Result<Option<Commit>, SyncError> {
+        let history = self.history();
+        let mut receiver = Receiver::new(&history.objects()?);
+        let mut said = from.call(Message::Want(branch.clone()))?;
+        loop {
+            match said {
+                Message::Unknown => return Ok(None),
+                Message::Head(head) => {
+                    receiver.check(&head)?;
+                    history.adopt(&head)?;
+                    return Ok(Some(history.commit(&head)?));
+                }
+                message => said = from.call(receiver.handle(&message)?)?,
+            }
+        }
+    }
+
+    /// Moves a branch of another store on to where ours is, and sends what it lacks of it.
+    pub fn push(&self, to: &mut dyn Peer, branch: &BranchName) -> Result<Pushed, SyncError> {
+        let head = self.head(branch)?.ok_or_else(|| SyncError::NoBranch(branch.clone()))?.id();
+        let mut sender = Sender::new(&self.history().objects()?, &[head])?;
+        match to.call(Message::Give(branch.clone()))? {
+            Message::Taken => {}
+            other => return Err(SyncError::Unexpected(other.name())),
+        }
+        let mut said = sender.start()?;
+        while let Some(message) = said {
+            said = sender.answered(&to.call(message)?)?;
+        }
+        match to.call(Message::Head(head))? {
+            Message::Moved(Moved::Now) => Ok(Pushed::Moved),
+            Message::Moved(Moved::Before) => Ok(Pushed::Already),
+            Message::Behind(head) => Ok(Pushed::Behind(head)),
+            other => Err(SyncError::Unexpected(other.name())),
+        }
+    }
+
+    /// Fetches a branch of another store and moves ours on to it; if ours has something of its
+    /// own, merges it, for which `meta` says who and when.
+    pub fn pull(
+        &self,
+        from: &mut dyn Peer,
+        branch: &BranchName,
+        meta: &Meta,
+    ) -> Result<Pulled, SyncError> {
+        let Some(theirs) = self.fetch(from, branch)? else { return Ok(Pulled::NoBranch) };
+        for _ in 0..TRIES_MAX {
+            let mut batch = self.batch();
+            let is_forward = match batch.head(branch)? {
+                Some(head) => self.is_ancestor(&head.id(), &theirs.id())?,
+                None => true,
+            };
+            let pulled = if is_forward {
+                if batch.head(branch)?.is_some_and(|head| head.id() == theirs.id()) {
+                    return Ok(Pulled::Already);
+                }
+                batch.set(branch, &theirs)?;
+                Pulled::Forward(theirs.clone())
+            } else {
+                match batch.merge(branch, &theirs, meta.clone())? {
+                    Merged::Already => return Ok(Pulled::Already),
+                    Merged::Conflicts(conflicts) => return Ok(Pulled::Conflicts(conflicts)),
+                    Merged::Commit(commit) => Pulled::Merged(commit),
+                }
+            };
+            match batch.publish() {
+                Ok(()) => return Ok(pulled),
+                Err(PublishError::Raced(_)) => {}
+                Err(PublishError::Storage(error)) => return Err(error.into()),
+            }
+        }
+        Err(SyncError::Raced { branch: branch.clone(), tries: TRIES_MAX })
+    }
+}

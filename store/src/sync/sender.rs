@@ -1,0 +1,189 @@
+//! Owns the side that has something: what it says next. Must not know what carries it.
+//!
+//! ```text
+//!   Commits ──▶ Trees ⟲ a level of objects at a time
+//!                │  ▲
+//!   all are known│  │all are sent, of so many commits
+//!                ▼  │
+//!               Slices ──▶ Done
+//! ```
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::SyncError;
+use super::lacking::Lacking;
+use super::message::{Message, OFFER_MAX, SLICE_BYTES};
+use crate::backend::Source;
+use crate::commit::Record;
+use crate::error::StorageError;
+use crate::id::Id;
+use crate::lazy::decode_checked;
+use crate::references::references;
+
+/// For how many commits it is found out at once which objects they need: the others wait.
+const COMMITS_AT_ONCE: usize = 256;
+
+/// The side that sends commits and everything that belongs to them. The other side's answers
+/// decide what that is.
+pub(super) struct Sender {
+    source: Source,
+    state: State,
+    /// Commits that are to be sent, each after its parents.
+    commits: VecDeque<Id>,
+}
+
+enum State {
+    Commits(Lacking),
+    Trees(Trees),
+    Slices(VecDeque<Id>),
+    Done,
+}
+
+/// Which objects of some commits the other side lacks.
+#[derive(Default)]
+struct Trees {
+    /// The commits and their trees.
+    commits: Vec<(Id, Id)>,
+    /// What is lacking, and what it refers to.
+    lacking: HashMap<Id, Vec<Id>>,
+    /// What is being asked about.
+    asked: Vec<Id>,
+    /// What is to be asked about.
+    next: VecDeque<Id>,
+    /// All of both, and what was asked about before.
+    seen: HashSet<Id>,
+}
+
+impl Sender {
+    /// The side that sends these commits.
+    pub(super) fn new(source: &Source, heads: &[Id]) -> Result<Sender, StorageError> {
+        let state = State::Commits(Lacking::new(source, heads)?);
+        Ok(Sender { source: source.clone(), state, commits: VecDeque::new() })
+    }
+
+    /// What to say first, to which an answer comes; `None` if all is said.
+    pub(super) fn start(&mut self) -> Result<Option<Message>, StorageError> {
+        self.say()
+    }
+
+    /// What to say after this answer.
+    pub(super) fn answered(&mut self, answer: &Message) -> Result<Option<Message>, SyncError> {
+        match (&mut self.state, answer) {
+            (State::Commits(lacking), Message::Has(has)) if has.len() == lacking.asked() => {
+                lacking.answer(has)?;
+            }
+            (State::Trees(trees), Message::Has(has)) if has.len() == trees.asked.len() => {
+                trees.answer(has, &self.source)?;
+            }
+            (State::Slices(_), Message::Taken) => {}
+            _ => return Err(SyncError::Unexpected(answer.name())),
+        }
+        Ok(self.say()?)
+    }
+
+    fn say(&mut self) -> Result<Option<Message>, StorageError> {
+        loop {
+            self.state = match &mut self.state {
+                State::Commits(lacking) => {
+                    let ids = lacking.ask()?;
+                    if !ids.is_empty() {
+                        return Ok(Some(Message::Offer(ids)));
+                    }
+                    self.commits = lacking.oldest_first().into();
+                    self.trees()?
+                }
+                State::Trees(trees) => {
+                    let ids = trees.ask();
+                    if !ids.is_empty() {
+                        return Ok(Some(Message::Offer(ids)));
+                    }
+                    State::Slices(std::mem::take(trees).in_order())
+                }
+                State::Slices(order) => match slice(order, &self.source)? {
+                    Some(slice) => return Ok(Some(slice)),
+                    None => self.trees()?,
+                },
+                State::Done => return Ok(None),
+            };
+        }
+    }
+
+    /// Goes on to the trees of the next commits, if there are more.
+    fn trees(&mut self) -> Result<State, StorageError> {
+        if self.commits.is_empty() {
+            return Ok(State::Done);
+        }
+        let mut trees = Trees::default();
+        for id in self.commits.drain(..self.commits.len().min(COMMITS_AT_ONCE)) {
+            let record = Record::load(&id, &self.source)?.ok_or(StorageError::Missing { id })?;
+            let tree = record.tree();
+            trees.see(tree);
+            trees.commits.push((id, tree));
+        }
+        Ok(State::Trees(trees))
+    }
+}
+
+impl Trees {
+    fn see(&mut self, id: Id) {
+        if self.seen.insert(id) {
+            self.next.push_back(id);
+        }
+    }
+
+    fn ask(&mut self) -> Vec<Id> {
+        self.asked = self.next.drain(..self.next.len().min(OFFER_MAX)).collect();
+        self.asked.clone()
+    }
+
+    fn answer(&mut self, has: &[bool], source: &Source) -> Result<(), StorageError> {
+        for (id, has) in std::mem::take(&mut self.asked).into_iter().zip(has) {
+            if !has {
+                let below = decode_checked(&id, &source.fetch(&id)?, references)?;
+                below.iter().for_each(|below| self.see(*below));
+                self.lacking.insert(id, below);
+            }
+        }
+        Ok(())
+    }
+
+    /// All that is lacking, each after what it refers to.
+    fn in_order(mut self) -> VecDeque<Id> {
+        let mut order = VecDeque::new();
+        // Those whose turn comes when everything below them has had its own.
+        let mut stack: Vec<(Id, Vec<Id>)> = Vec::new();
+        for (commit, tree) in self.commits {
+            let mut next = Some(tree);
+            loop {
+                if let Some(id) = next.take()
+                    && let Some(below) = self.lacking.remove(&id)
+                {
+                    stack.push((id, below));
+                }
+                let Some((id, below)) = stack.last_mut() else { break };
+                match below.pop() {
+                    Some(below) => next = Some(below),
+                    None => {
+                        order.push_back(*id);
+                        stack.pop();
+                    }
+                }
+            }
+            order.push_back(commit);
+        }
+        order
+    }
+}
+
+/// The first of some objects, as a message.
+fn slice(order: &mut VecDeque<Id>, source: &Source) -> Result<Option<Message>, StorageError> {
+    let (mut objects, mut bytes) = (Vec::new(), 0);
+    while bytes < SLICE_BYTES
+        && let Some(id) = order.pop_front()
+    {
+        let object = source.fetch(&id)?;
+        bytes += object.len();
+        objects.push(object.to_vec());
+    }
+    Ok((!objects.is_empty()).then_some(Message::Slice(objects)))
+}

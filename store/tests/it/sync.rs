@@ -1,0 +1,533 @@
+//! Owns the tests of fetch, push and pull: between stores of every kind, cut off anywhere, and
+//! with those who send what they should not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jitsu_store::backend::{Backend, Fault as DiskFault, Faulty, Log, Memory};
+use jitsu_store::sync::{self, Fault, Message, Peer, Pulled, Pushed, Server, Stream, SyncError};
+use jitsu_store::{BranchName, Contents, Id, Queue, Store, Tree, references};
+use proptest::prelude::*;
+
+use crate::conformance::small;
+use crate::counted::Counted;
+use crate::disk::SimDisk;
+use crate::fixture::{all, at, branch, path, text, tree, walk, write};
+
+/// A store of one of the kinds there are.
+fn store(kind: usize) -> Store {
+    let backend: Arc<dyn Backend> = match kind % 4 {
+        0 => return Store::memory(),
+        1 => Arc::new(Memory::new()),
+        2 => Arc::new(Log::open_on(Arc::new(SimDisk::new()), small()).unwrap()),
+        // Refuses an object before what it refers to.
+        _ => Arc::new(Counted::default()),
+    };
+    Store::open(backend).unwrap()
+}
+
+/// A line that counts what goes over it, and is cut after so many messages.
+struct Line {
+    server: Server,
+    messages_left: usize,
+    calls: usize,
+    objects: usize,
+    bytes: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the line is cut")]
+struct Cut;
+
+impl Line {
+    fn to(store: &Store) -> Line {
+        Line::cut_after(store, usize::MAX)
+    }
+
+    fn cut_after(store: &Store, messages_left: usize) -> Line {
+        Line { server: Server::new(store), messages_left, calls: 0, objects: 0, bytes: 0 }
+    }
+
+    /// Carries a message, as bytes.
+    fn carry(&mut self, message: &Message) -> Result<Message, SyncError> {
+        self.messages_left =
+            self.messages_left.checked_sub(1).ok_or_else(|| SyncError::Peer(Box::new(Cut)))?;
+        if let Message::Slice(objects) = message {
+            self.objects += objects.len();
+        }
+        let bytes = message.encode();
+        self.bytes += bytes.len();
+        Ok(Message::decode(&bytes)?)
+    }
+}
+
+impl Peer for Line {
+    fn call(&mut self, message: Message) -> Result<Message, SyncError> {
+        self.calls += 1;
+        let message = self.carry(&message)?;
+        let answer = self.server.answer(&message)?;
+        self.carry(&answer)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    Edit { store: usize, branch: usize, key: u16, long: bool },
+    Push { store: usize, branch: usize, count: usize },
+    Merge { store: usize, into: usize, from: usize },
+    PullFrom { store: usize, from: usize, branch: usize },
+    PushTo { store: usize, to: usize, branch: usize },
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let (store, branch) = (0..3usize, 0..2usize);
+    prop_oneof![
+        4 => (store.clone(), branch.clone(), 0..200u16, any::<bool>())
+            .prop_map(|(store, branch, key, long)| Action::Edit { store, branch, key, long }),
+        2 => (store.clone(), branch.clone(), 1..100usize)
+            .prop_map(|(store, branch, count)| Action::Push { store, branch, count }),
+        1 => (store.clone(), branch.clone(), branch.clone())
+            .prop_map(|(store, into, from)| Action::Merge { store, into, from }),
+        3 => (store.clone(), store.clone(), branch.clone())
+            .prop_map(|(store, from, branch)| Action::PullFrom { store, from, branch }),
+        2 => (store.clone(), store, branch)
+            .prop_map(|(store, to, branch)| Action::PushTo { store, to, branch }),
+    ]
+}
+
+fn name(number: usize) -> BranchName {
+    branch(["main", "side/one"][number])
+}
+
+/// Does something at a time that nothing else has.
+fn act(stores: &[Store], action: &Action, time: u64) {
+    match *action {
+        Action::Edit { store, branch, key, long } => {
+            // Everybody writes elsewhere, so that nothing conflicts.
+            let at_path = path(&format!("{store}/{branch}/{key}"));
+            let value = text(&if long { format!("{time:0200}") } else { time.to_string() });
+            let set = |tree: &mut Tree| tree.set(&at_path, value.clone());
+            stores[store].update(&name(branch), at(time), set).unwrap();
+        }
+        Action::Push { store, branch, count } => {
+            let push = |tree: &mut Tree| {
+                let mut queue = match tree.get(&path("queue")).unwrap() {
+                    Some(Contents::Queue(queue)) => queue,
+                    _ => Queue::new(),
+                };
+                (0..count).for_each(|at| queue.push(text(&format!("{time} {at}"))).unwrap());
+                tree.set(&path("queue"), Contents::Queue(queue))
+            };
+            stores[store].update(&name(branch), at(time), push).unwrap();
+        }
+        Action::Merge { store, into, from } => {
+            if let Some(from) = stores[store].head(&name(from)).unwrap() {
+                stores[store].merge(&name(into), &from, at(time)).unwrap();
+            }
+        }
+        Action::PullFrom { store, from, branch } => {
+            let pulled =
+                stores[store].pull(&mut Line::to(&stores[from]), &name(branch), &at(time)).unwrap();
+            let theirs = stores[from].head(&name(branch)).unwrap();
+            let ours = stores[store].head(&name(branch)).unwrap();
+            match (pulled, theirs, ours) {
+                (Pulled::NoBranch, None, _) => {}
+                (Pulled::Already, Some(theirs), Some(ours)) => {
+                    assert!(stores[store].is_ancestor(&theirs.id(), &ours.id()).unwrap());
+                }
+                (Pulled::Forward(commit), Some(theirs), Some(ours)) => {
+                    assert_eq!((commit.id(), ours.id()), (theirs.id(), theirs.id()));
+                    assert_eq!(all(&ours.tree()), all(&theirs.tree()));
+                }
+                (Pulled::Merged(commit), Some(theirs), Some(ours)) => {
+                    assert_eq!(commit.id(), ours.id());
+                    assert_eq!(ours.parents()[1], theirs.id());
+                }
+                (pulled, theirs, ours) => panic!("{pulled:?}: {theirs:?} to {ours:?}"),
+            }
+        }
+        Action::PushTo { store, to, branch } => {
+            let before = stores[to].head(&name(branch)).unwrap().map(|head| head.id());
+            let Some(ours) = stores[store].head(&name(branch)).unwrap() else { return };
+            let pushed = stores[store].push(&mut Line::to(&stores[to]), &name(branch)).unwrap();
+            let after = stores[to].head(&name(branch)).unwrap().map(|head| head.id());
+            match pushed {
+                Pushed::Moved => assert!(after != before && after == Some(ours.id())),
+                Pushed::Already => assert!(after == before && after == Some(ours.id())),
+                Pushed::Behind(head) => {
+                    assert_eq!((after, before), (Some(head), Some(head)));
+                    assert!(!stores[to].is_ancestor(&head, &ours.id()).unwrap());
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn stores_of_all_kinds_come_together(
+        actions in prop::collection::vec(action(), 1..40),
+        kinds in prop::array::uniform3(0..4usize),
+    ) {
+        let stores = kinds.map(store);
+        let mut time = 0;
+        for action in &actions {
+            time += 1;
+            act(&stores, action, time);
+        }
+        // Around once and back: then all have everything.
+        for (store, from) in [(1, 0), (2, 1), (1, 2), (0, 1)] {
+            for branch in 0..2 {
+                time += 1;
+                act(&stores, &Action::PullFrom { store, from, branch }, time);
+            }
+        }
+        let heads = walk(&stores[0]);
+        for store in &stores {
+            prop_assert_eq!(&walk(store), &heads);
+            for head in heads.values() {
+                let [here, there] = [store, &stores[0]]
+                    .map(|store| all(&store.commit(head).unwrap().unwrap().tree()));
+                prop_assert_eq!(here, there);
+            }
+        }
+    }
+}
+
+/// A store with so many commits, each of which writes one of so many keys.
+fn filled(kind: usize, commits: usize, keys: usize) -> Store {
+    let store = store(kind);
+    for number in 0..commits {
+        let at_path = format!("keys/{}", number % keys);
+        write(&store, "main", &at_path, &format!("{number:0100}"), number as u64);
+    }
+    store
+}
+
+#[test]
+fn a_line_that_is_cut_anywhere_loses_nothing_and_the_next_one_goes_on() {
+    let from = filled(1, 300, 700);
+    let head = from.head(&branch("main")).unwrap().unwrap().id();
+    let whole = {
+        let mut line = Line::to(&from);
+        store(3).fetch(&mut line, &branch("main")).unwrap().unwrap();
+        (line.calls * 2, line.objects)
+    };
+    assert!(whole.0 > 20, "{whole:?} is too short for a test");
+    for messages in 0..whole.0 {
+        let to = store(messages);
+        let mut line = Line::cut_after(&from, messages);
+        let cut = to.fetch(&mut line, &branch("main")).unwrap_err();
+        assert!(matches!(cut, SyncError::Peer(_)), "{cut}");
+        assert!(walk(&to).is_empty());
+        let mut again = Line::to(&from);
+        let fetched = to.fetch(&mut again, &branch("main")).unwrap().unwrap();
+        assert_eq!(fetched.id(), head);
+        assert_eq!(all(&fetched.tree()).len(), 300);
+        // The answer that did not come through was sent in vain.
+        assert!(line.objects + again.objects <= whole.1 + 1500, "{messages}: sent again");
+        assert!(again.objects <= whole.1);
+    }
+}
+
+#[test]
+fn a_push_that_is_cut_anywhere_moves_the_branch_or_does_not() {
+    let from = filled(1, 20, 20);
+    let head = from.head(&branch("main")).unwrap().unwrap().id();
+    for messages in 0.. {
+        let to = store(messages);
+        let pushed = from.push(&mut Line::cut_after(&to, messages), &branch("main"));
+        let moved = to.head(&branch("main")).unwrap().map(|head| head.id());
+        walk(&to);
+        match pushed {
+            Ok(pushed) => {
+                assert_eq!((pushed, moved), (Pushed::Moved, Some(head)));
+                assert!(messages > 8);
+                break;
+            }
+            Err(SyncError::Peer(_)) => assert!(moved.is_none_or(|moved| moved == head)),
+            Err(other) => panic!("{other}"),
+        }
+        let again = from.push(&mut Line::to(&to), &branch("main")).unwrap();
+        assert_eq!(again == Pushed::Already, moved.is_some());
+        assert_eq!(walk(&to), BTreeMap::from([(branch("main"), head)]));
+    }
+}
+
+#[test]
+fn a_receiver_whose_disk_fails_at_any_write_stays_whole() {
+    let from = filled(1, 30, 10);
+    for (fault, writes) in (0..).flat_map(|at| [(DiskFault::Fail, at), (DiskFault::Tear, at)]) {
+        let memory = Arc::new(Counted::default());
+        let to = Store::open(Arc::new(Faulty::new(memory.clone(), writes, fault))).unwrap();
+        let pulled = to.pull(&mut Line::to(&from), &branch("main"), &at(0));
+        let to = Store::open(memory).unwrap();
+        match pulled {
+            Ok(_) => {
+                assert_eq!(walk(&to), walk(&from));
+                assert!(writes > 60);
+                return;
+            }
+            Err(SyncError::Storage(_)) => drop(walk(&to)),
+            Err(other) => panic!("{other}"),
+        }
+        to.pull(&mut Line::to(&from), &branch("main"), &at(0)).unwrap();
+        assert_eq!(walk(&to), walk(&from));
+    }
+}
+
+#[test]
+fn the_cost_follows_the_difference() {
+    for (from, to) in [(0, 1), (1, 0), (2, 3), (0, 0)] {
+        let (from, to) = (filled(from, 1000, 500), store(to));
+        let mut line = Line::to(&from);
+        to.pull(&mut line, &branch("main"), &at(0)).unwrap();
+        assert!(line.objects > 3000);
+        let mut line = Line::to(&from);
+        assert!(matches!(to.pull(&mut line, &branch("main"), &at(0)).unwrap(), Pulled::Already));
+        assert_eq!((line.calls, line.objects), (2, 0));
+        write(&from, "main", "keys/7", "changed", 5000);
+        let mut line = Line::to(&from);
+        to.pull(&mut line, &branch("main"), &at(0)).unwrap();
+        // The commit, its root, and what leads to the key.
+        assert!(line.objects <= 5 && line.bytes < 6000, "{} {}", line.objects, line.bytes);
+        assert!(line.calls <= 10, "{}", line.calls);
+        // Back: of three commits.
+        (0..3).for_each(|n| drop(write(&to, "main", "keys/9", &n.to_string(), 6000 + n)));
+        let mut line = Line::to(&from);
+        assert_eq!(to.push(&mut line, &branch("main")).unwrap(), Pushed::Moved);
+        assert!(line.objects <= 15 && line.calls <= 14, "{} {}", line.objects, line.calls);
+    }
+}
+
+#[test]
+fn a_long_history_takes_few_turns() {
+    let from = store(1);
+    (0..5000).for_each(|time| drop(write(&from, "main", "key", "value", time)));
+    let mut line = Line::to(&from);
+    store(1).pull(&mut line, &branch("main"), &at(0)).unwrap();
+    assert!(line.calls < 80, "{}", line.calls);
+}
+
+#[test]
+fn a_branch_that_has_more_is_not_moved_back() {
+    let (here, there) = (store(0), store(1));
+    let old = write(&here, "main", "a", "1", 1);
+    assert!(matches!(here.push(&mut Server::new(&there), &branch("main")).unwrap(), Pushed::Moved));
+    let more = write(&there, "main", "b", "2", 2);
+    assert_eq!(
+        here.push(&mut Server::new(&there), &branch("main")).unwrap(),
+        Pushed::Behind(more.id())
+    );
+    assert_eq!(there.head(&branch("main")).unwrap().unwrap().id(), more.id());
+    assert_eq!(here.head(&branch("main")).unwrap().unwrap().id(), old.id());
+    assert!(here.commit(&more.id()).unwrap().is_none(), "a push brings nothing here");
+    let missing = here.push(&mut Server::new(&there), &branch("none")).unwrap_err();
+    assert_eq!(missing.to_string(), "there is no branch none");
+    let none = here.pull(&mut Server::new(&there), &branch("none"), &at(3)).unwrap();
+    assert!(matches!(none, Pulled::NoBranch));
+}
+
+#[test]
+fn a_pull_that_conflicts_says_where_and_moves_nothing() {
+    let (here, there) = (store(0), store(1));
+    write(&here, "main", "a", "here", 1);
+    write(&there, "main", "a", "there", 1);
+    let pulled = here.pull(&mut Server::new(&there), &branch("main"), &at(2)).unwrap();
+    let Pulled::Conflicts(conflicts) = pulled else { panic!("{pulled:?}") };
+    assert_eq!(conflicts[0].path, path("a"));
+    assert_eq!(here.head(&branch("main")).unwrap().unwrap().tree(), tree(&[("a", "here")]));
+}
+
+/// The objects of a store's `main`, each after what it refers to, and its head.
+fn objects(store: &Store) -> (Vec<Vec<u8>>, Id) {
+    let memory = Arc::new(Memory::new());
+    let copy = Store::open(memory.clone()).unwrap();
+    let head = copy.fetch(&mut Server::new(store), &branch("main")).unwrap().unwrap().id();
+    let (mut order, mut line) = (Vec::new(), vec![head]);
+    while let Some(id) = line.pop() {
+        let bytes = memory.get(&id).unwrap().unwrap();
+        line.extend(references(&bytes).unwrap());
+        order.retain(|object: &Vec<u8>| **object != *bytes);
+        order.push(bytes.to_vec());
+    }
+    order.reverse();
+    (order, head)
+}
+
+/// Gives these objects, all of which are offered, to a store.
+fn give(to: &Store, objects: &[Vec<u8>], head: Id) -> Result<Message, SyncError> {
+    let mut server = Server::new(to);
+    server.answer(&Message::Give(branch("main")))?;
+    server.answer(&Message::Offer(objects.iter().map(|object| Id::of(object)).collect()))?;
+    server.answer(&Message::Slice(objects.to_vec()))?;
+    server.answer(&Message::Head(head))
+}
+
+fn fault(given: Result<Message, SyncError>) -> Fault {
+    match given {
+        Err(SyncError::Object { fault, .. }) => fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The bytes of a commit without metadata.
+fn commit(tree: Id, parents: &[Id], generation: u8) -> Vec<u8> {
+    let mut bytes = b"k\x01".to_vec();
+    bytes.extend(tree.as_bytes());
+    bytes.push(parents.len() as u8);
+    parents.iter().for_each(|parent| bytes.extend(parent.as_bytes()));
+    bytes.extend([generation, 0, 0, 0, 0]);
+    bytes
+}
+
+#[test]
+fn what_is_not_sound_is_refused_by_name() {
+    let from = filled(1, 3, 3);
+    let (sound, head) = objects(&from);
+    for kind in 0..4 {
+        assert!(matches!(give(&store(kind), &sound, head), Ok(Message::Moved(_))));
+        let to = store(kind);
+        // Before what it refers to.
+        let last = sound.last().unwrap().clone();
+        assert!(matches!(fault(give(&to, &[last], head)), Fault::Refers(_)));
+        // Nothing of it came.
+        assert_eq!(fault(give(&to, &[], head)), Fault::Missing);
+        // Bytes that are no object, or no canonical one.
+        assert!(matches!(fault(give(&to, &[b"nonsense".to_vec()], head)), Fault::Decode(_)));
+        let mut trailing = sound.last().unwrap().clone();
+        trailing.push(0);
+        assert!(matches!(fault(give(&to, &[trailing], head)), Fault::Decode(_)));
+        // What nobody asked for.
+        let mut server = Server::new(&to);
+        server.answer(&Message::Give(branch("main"))).unwrap();
+        assert_eq!(fault(server.answer(&Message::Slice(sound.clone()))), Fault::Unasked);
+        // A generation that skips one; a tree that is a commit; a parent that is a tree.
+        give(&to, &sound, head).unwrap();
+        let tree = from.commit(&head).unwrap().unwrap().tree().id();
+        let wrong = [
+            (commit(tree, &[head], 9), Fault::Generation(4)),
+            (commit(tree, &[head], 3), Fault::Generation(4)),
+            (commit(head, &[head], 4), Fault::Kind(head)),
+            (commit(tree, &[tree], 4), Fault::Kind(tree)),
+        ];
+        for (bytes, wanted) in wrong {
+            let id = Id::of(&bytes);
+            assert_eq!(fault(give(&to, &[bytes], id)), wanted);
+            assert!(to.commit(&id).unwrap().is_none());
+        }
+        let right = commit(tree, &[head], 4);
+        assert!(matches!(give(&to, std::slice::from_ref(&right), Id::of(&right)), Ok(Message::Moved(_))));
+        assert_eq!(walk(&to)[&branch("main")], Id::of(&right));
+    }
+}
+
+#[test]
+fn messages_out_of_turn_are_refused_and_end_what_was_under_way() {
+    let (from, to) = (filled(1, 3, 3), store(1));
+    let head = from.head(&branch("main")).unwrap().unwrap().id();
+    let mut server = Server::new(&from);
+    for message in [Message::Taken, Message::Head(head), Message::Has(vec![]), Message::Unknown] {
+        let error = server.answer(&message).unwrap_err();
+        assert!(matches!(error, SyncError::Unexpected(_)), "{error}");
+    }
+    assert!(matches!(server.answer(&Message::Want(branch("main"))), Ok(Message::Offer(_))));
+    let error = server.answer(&Message::Has(vec![false; 7])).unwrap_err();
+    assert_eq!(error.to_string(), "what is there is no answer to what was said");
+    assert!(server.answer(&Message::Has(vec![false])).is_err());
+    assert!(to.pull(&mut server, &branch("main"), &at(0)).is_ok(), "a want begins anew");
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let id = any::<[u8; 32]>().prop_map(Id::from_bytes);
+    prop_oneof![
+        Just(Message::Want(branch("main"))),
+        Just(Message::Give(branch("main"))),
+        Just(Message::Unknown),
+        Just(Message::List),
+        prop::collection::vec(id.clone(), 0..3).prop_map(|ids| {
+            Message::Branches(ids.into_iter().map(|id| (branch("main"), id)).collect())
+        }),
+        prop::collection::vec(id.clone(), 0..5).prop_map(Message::Offer),
+        prop::collection::vec(any::<bool>(), 0..5).prop_map(Message::Has),
+        prop::collection::vec(prop::collection::vec(any::<u8>(), 2..50), 0..3)
+            .prop_map(Message::Slice),
+        Just(Message::Taken),
+        id.clone().prop_map(Message::Head),
+        id.prop_map(Message::Behind),
+    ]
+}
+
+#[test]
+fn a_stream_carries_messages_and_what_went_wrong() {
+    let (from, to) = (filled(1, 300, 700), store(1));
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let answering = std::thread::spawn({
+        let mut server = Server::new(&from);
+        move || sync::serve(&mut server, &mut &theirs, &mut &theirs)
+    });
+    let mut stream = Stream::new(&ours, &ours);
+    let heads = sync::branches(&mut stream).unwrap();
+    assert_eq!(heads, from.branches().unwrap());
+    to.pull(&mut stream, &branch("main"), &at(0)).unwrap();
+    assert_eq!(walk(&to), walk(&from));
+    let error = stream.call(Message::Taken).unwrap_err().to_string();
+    let said =
+        "the other store cannot be reached: it says: a receipt is no answer to what was said";
+    assert_eq!(error, said);
+    write(&to, "main", "a", "b", 1000);
+    assert_eq!(to.push(&mut stream, &branch("main")).unwrap(), Pushed::Moved);
+    assert_eq!(walk(&to), walk(&from));
+    drop(ours);
+    answering.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_stream_that_ends_or_lies_is_told() {
+    let mut server = Server::new(&store(1));
+    let mut serve = |bytes: &[u8]| {
+        let mut out = Vec::new();
+        sync::serve(&mut server, &mut &*bytes, &mut out).map(|()| out).map_err(|e| e.to_string())
+    };
+    assert_eq!(serve(b""), Ok(vec![]));
+    assert_eq!(serve(b"\x05\0"), Err("unexpected end of file".into()));
+    assert_eq!(serve(b"\x05\0\0\0mx"), Err("unexpected end of file".into()));
+    let huge = serve(&[0xff; 8]).unwrap_err();
+    assert!(huge.starts_with("a message of 4294967295 bytes"), "{huge}");
+    let error = serve(b"\x03\0\0\0m\x01?").unwrap();
+    assert_eq!(&error[4..], b"ea message that cannot be read: unknown tag 0x3f");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn whatever_is_said_a_store_stays_whole(said in prop::collection::vec(message(), 0..20)) {
+        let store = filled(1, 3, 3);
+        let before = walk(&store);
+        let mut server = Server::new(&store);
+        for message in &said {
+            let _ = server.answer(message);
+        }
+        prop_assert_eq!(walk(&store), before);
+    }
+
+    #[test]
+    fn a_message_has_one_form(
+        message in message(),
+        at in any::<prop::sample::Index>(),
+        flip in 1..=255u8,
+    ) {
+        let mut bytes = message.encode();
+        prop_assert_eq!(&Message::decode(&bytes).unwrap(), &message);
+        let at = at.index(bytes.len());
+        prop_assert!(Message::decode(&bytes[..at]).is_err());
+        bytes[at] ^= flip;
+        if let Ok(other) = Message::decode(&bytes) {
+            prop_assert_ne!(&other, &message);
+            prop_assert_eq!(other.encode(), bytes);
+        }
+    }
+}
