@@ -9,7 +9,8 @@
 //! - [`Queue`], [`Rope`], [`Map`], [`Journal`]: contents that merge by what was done to them, and
 //!   [`Custom`], for types of the user's own.
 //! - [`backend`]: where it is kept; [`Backend`] is what a new one must do.
-//! - [`sync`]: branches from one store to another, and slices of a store.
+//! - [`sync`]: branches from one store to another, and slices of a store. [`Proof`]: what a commit
+//!   held, to be seen without the store.
 //! - `git` (a feature): the same history in a Git repository, and back.
 //!
 //! It knows nothing of what is stored in it, asks no clock, starts no thread, and needs no
@@ -33,6 +34,7 @@ mod lazy;
 mod merge;
 mod name;
 mod path;
+mod proof;
 mod references;
 mod revision;
 mod store;
@@ -61,6 +63,7 @@ pub use self::id::{Id, IdError, IdPrefix};
 pub use self::merge::{Conflict, Side};
 pub use self::name::{BRANCH_BYTES_MAX, BranchName, NameError, NameFault};
 pub use self::path::{PATH_STEPS_MAX, Path, STEP_BYTES_MAX, Step};
+pub use self::proof::{Proof, ProofError, Proven};
 pub use self::references::references;
 pub use self::revision::{BACK_MAX, DIGITS_MIN, RevisionError};
 pub use self::store::{FOUND_MAX, Store, TRIES_MAX};

@@ -18,6 +18,7 @@ mod map;
 mod merge;
 mod model;
 mod names;
+mod proof;
 mod queue;
 mod read_only;
 mod rope;
