@@ -16,12 +16,12 @@ pub enum StorageError {
     #[error("no space left for the store")]
     NoSpace,
     /// The operating system refused something.
-    #[error("cannot {op}: {source}")]
+    #[error("cannot {op}: {cause}")]
     Io {
         /// What was being done.
         op: &'static str,
         /// What the system said.
-        source: Arc<io::Error>,
+        cause: Arc<io::Error>,
     },
     /// A flush failed earlier, so what is on disk is unknown: the store must be opened again.
     #[error("an earlier write to the store failed; open it again")]

@@ -6,9 +6,7 @@ use std::collections::HashMap;
 use std::path::Path as FilePath;
 
 use anyhow::{Result, bail};
-use jitsu_store::{
-    BranchName, Commit, Contents, Id, Kind, Merged, Path, StorageError, Store, Tree,
-};
+use jitsu_store::{BranchName, Commit, Contents, Id, Kind, Merged, Path, StorageError, Store};
 
 use crate::graph::Graph;
 use crate::order::by_line;
@@ -50,19 +48,20 @@ pub(crate) fn graph(folder: &FilePath, rev: &str, count: usize) -> Result<Said> 
 }
 
 pub(crate) fn cat(folder: &FilePath, at: &str) -> Result<Said> {
-    let (tree, path, rev) = place(&open::read(folder)?, at)?;
+    let (commit, path) = place(&open::read(folder)?, at)?;
+    let tree = commit.tree();
     match tree.get(&path)? {
         Some(Contents::Bytes(bytes)) => Ok(Said { bytes: bytes.to_vec(), is_done: true }),
         Some(contents) => Ok((value(&contents) + "\n").into()),
         None if tree.subtree(&path)?.is_some() => bail!("/{path} is a directory: see `ls`"),
-        None => bail!("there is nothing at /{path} in {rev}"),
+        None => bail!("there is nothing at /{path} in {}", commit.id().short()),
     }
 }
 
 pub(crate) fn ls(folder: &FilePath, at: &str) -> Result<Said> {
-    let (tree, path, rev) = place(&open::read(folder)?, at)?;
-    let Some(directory) = tree.subtree(&path)? else {
-        bail!("there is no directory at /{path} in {rev}");
+    let (commit, path) = place(&open::read(folder)?, at)?;
+    let Some(directory) = commit.tree().subtree(&path)? else {
+        bail!("there is no directory at /{path} in {}", commit.id().short());
     };
     let mut text = String::new();
     for (step, kind) in directory.list(&Path::root())? {
@@ -112,10 +111,10 @@ pub(crate) fn merge(folder: &FilePath, from: &str, into: &str) -> Result<Said> {
     })
 }
 
-/// The tree and the path that `PATH@REVISION` means.
-fn place(store: &Store, at: &str) -> Result<(Tree, Path, String)> {
+/// The commit and the path that `PATH@REVISION` means.
+pub(crate) fn place(store: &Store, at: &str) -> Result<(Commit, Path)> {
     let (path, rev) = at.rsplit_once('@').unwrap_or((at, "main"));
-    Ok((store.resolve(rev)?.tree(), open::path(path)?, rev.to_owned()))
+    Ok((store.resolve(rev)?, open::path(path)?))
 }
 
 fn first_line(commit: &Commit) -> &str {

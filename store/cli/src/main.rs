@@ -8,7 +8,9 @@ mod graph;
 mod history;
 mod open;
 mod order;
+mod proof;
 mod show;
+mod sync;
 mod upkeep;
 
 use std::io::{self, Write as _};
@@ -110,6 +112,68 @@ enum Command {
         /// The store's folder.
         folder: PathBuf,
     },
+    /// Bring branches of another store here: moved on, or merged where both have something new. No
+    /// daemon may have this store open.
+    Pull {
+        /// The store's folder; made if it is not there.
+        folder: PathBuf,
+        /// The other one: a folder, or HOST:FOLDER, to which `ssh` (or `$JITSU_SSH`) goes.
+        from: String,
+        /// Which; all of them without a name.
+        branches: Vec<String>,
+    },
+    /// Bring branches to another store, if it has nothing new of its own in them.
+    Push {
+        /// The store's folder.
+        folder: PathBuf,
+        /// The other one, as with `pull`; made if it is not there. No daemon may have it open.
+        to: String,
+        /// Which; all of them without a name.
+        branches: Vec<String>,
+    },
+    /// Answer another store on standard input and output: what `pull` and `push` start elsewhere.
+    Serve {
+        /// The store's folder.
+        folder: PathBuf,
+        /// Let it move branches. No daemon may have the store open.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Write branches, with their history, to one file.
+    ExportSlice {
+        /// The store's folder.
+        folder: PathBuf,
+        /// The file.
+        file: PathBuf,
+        /// Which; all of them without a name.
+        branches: Vec<String>,
+        /// Only what came after this branch or commit, which whoever takes it in must have.
+        #[arg(long, value_name = "BRANCH|ID")]
+        since: Vec<String>,
+    },
+    /// Take in such a file. No daemon may have the store open.
+    ImportSlice {
+        /// The store's folder; made if it is not there.
+        folder: PathBuf,
+        /// The file.
+        file: PathBuf,
+    },
+    /// Write a proof of what stands at a path to a file, for those who have no store.
+    Prove {
+        /// The store's folder.
+        folder: PathBuf,
+        /// PATH or PATH@REVISION.
+        at: String,
+        /// The file.
+        file: PathBuf,
+    },
+    /// What a proof proves. No store is needed.
+    Verify {
+        /// The file.
+        file: PathBuf,
+        /// The whole id of the commit of which it must prove something, from somebody you trust.
+        commit: String,
+    },
     /// Write all branches, with their history, to a bare Git repository.
     ExportGit {
         /// The store's folder.
@@ -170,6 +234,15 @@ fn run(command: Command) -> Result<Said> {
         Command::Repair { folder, to } => upkeep::repair(&folder, &to),
         Command::Gc { folder } => upkeep::gc(&folder),
         Command::Stat { folder } => upkeep::stat(&folder),
+        Command::Pull { folder, from, branches } => sync::pull(&folder, &from, &branches),
+        Command::Push { folder, to, branches } => sync::push(&folder, &to, &branches),
+        Command::Serve { folder, write } => sync::serve(&folder, write),
+        Command::ExportSlice { folder, file, branches, since } => {
+            sync::export_slice(&folder, &file, &branches, &since)
+        }
+        Command::ImportSlice { folder, file } => sync::import_slice(&folder, &file),
+        Command::Prove { folder, at, file } => proof::prove(&folder, &at, &file),
+        Command::Verify { file, commit } => proof::verify(&file, &commit),
         Command::ExportGit { folder, repository, sha256 } => {
             git::export(&folder, &repository, sha256)
         }

@@ -159,6 +159,101 @@ fn a_store_goes_to_git_and_comes_back() {
 }
 
 #[test]
+fn stores_are_pulled_and_pushed() {
+    let (folder, store) = a_store();
+    let (from, to) = (at(&folder, "store"), at(&folder, "other"));
+    let pulled = said_without_ids(&["pull", &to, &from]);
+    assert_eq!(pulled, "main is now at …\nplan is now at …");
+    assert_eq!(said(&["branches", &to]), said(&["branches", &from]));
+    assert_eq!(said(&["pull", &to, &from, "plan"]), "plan has it already\n");
+    write(&store, "main", "services/mail", &Contents::text("on"), 4_000);
+    let pushed = said(&["push", &from, &to]);
+    assert_eq!(pushed, "main was moved\nplan is there already\n");
+    {
+        let there = open(FilePath::new(&to));
+        write(&there, "main", "services/www", &Contents::text("there"), 5_000);
+    }
+    let (out, _, success) = run(&["push", &from, &to, "main"]);
+    assert!(!success && out.starts_with("main was not moved: it has "), "{out}");
+    write(&store, "main", "services/db", &Contents::text("here"), 6_000);
+    assert!(said(&["pull", &to, &from, "main"]).starts_with("main is merged, and now at "));
+    write(&store, "main", "services/www", &Contents::text("here"), 7_000);
+    let (out, _, success) = run(&["pull", &to, &from, "main", "none"]);
+    assert!(!success && out.starts_with("main cannot be merged, and was not moved:\n"), "{out}");
+    assert!(out.ends_with(&format!("none is not in {from}\n")), "{out}");
+}
+
+#[test]
+fn a_store_is_reached_over_ssh() {
+    let (folder, _store) = a_store();
+    let (from, to) = (at(&folder, "store"), at(&folder, "it's another"));
+    let programs = FilePath::new(env!("CARGO_BIN_EXE_jitsu-store")).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let ssh = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ssh");
+    let over = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jitsu-store"));
+        let command = command.args(arguments).env("JITSU_SSH", ssh).env("PATH", &path);
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr), output.status.success())
+    };
+    let (out, err, success) = over(&["push", &from, &format!("dom0:{to}")]);
+    assert!(success && out == "main was moved\nplan was moved\n", "{out}{err}");
+    assert_eq!(said(&["branches", &to]), said(&["branches", &from]));
+    let back = at(&folder, "back");
+    let (out, err, success) = over(&["pull", &back, &format!("dom0:{to}"), "plan"]);
+    assert!(success && out.starts_with("plan is now at "), "{out}{err}");
+    let (_, err, success) = over(&["pull", &back, "moon:/store"]);
+    assert!(!success && err.starts_with("no host moon\n"), "{err}");
+    assert!(err.contains("the other store cannot be reached"), "{err}");
+    let (_, err, success) = over(&["pull", &back, &format!("dom0:{}", at(&folder, "none"))]);
+    assert!(!success && err.contains("No such file"), "{err}");
+    let (_, err, success) = over(&["push", &back, &format!("dom0:{from}")]);
+    assert!(!success && err.contains("is open in another process"), "{err}");
+    let (_, err, success) = over(&["pull", "--", &back, "-oProxyCommand=x:/store"]);
+    assert!(!success && err.contains("is no HOST:FOLDER"), "{err}");
+}
+
+#[test]
+fn a_slice_is_written_and_taken_in() {
+    let (folder, store) = a_store();
+    let (from, to) = (at(&folder, "store"), at(&folder, "other"));
+    let (all, new) = (at(&folder, "all.slice"), at(&folder, "new.slice"));
+    assert_eq!(said(&["export-slice", &from, &all]), "2 branches, 9 objects\n");
+    write(&store, "main", "services/mail", &Contents::text("on"), 4_000);
+    let exported = said(&["export-slice", &from, &new, "main", "--since", "main~1"]);
+    assert_eq!(exported, "1 branches, 3 objects\n");
+    let (_, err, success) = run(&["import-slice", &to, &new]);
+    assert!(!success && err.contains("the slice builds on the commit"), "{err}");
+    let imported = said_without_ids(&["import-slice", &to, &all]);
+    assert_eq!(imported, "main is now at …\nplan is now at …\n9 objects read");
+    assert!(said(&["import-slice", &to, &new]).starts_with("main is now at "));
+    assert_eq!(said(&["branches", &to]), said(&["branches", &from]));
+    assert!(said(&["import-slice", &to, &all]).starts_with("main has it already\n"));
+    let (_, err, success) = run(&["import-slice", &to, &at(&folder, "store/00000001.segment")]);
+    assert!(!success && err.ends_with("this is no slice\n"), "{err}");
+}
+
+#[test]
+fn what_was_is_proven_without_the_store() {
+    let (folder, store) = a_store();
+    let (from, file) = (at(&folder, "store"), at(&folder, "proof"));
+    let id = store.resolve("main~1").unwrap().id().to_string();
+    let proven = said(&["prove", &from, "services/www@main~1", &file]);
+    assert!(proven.starts_with(&format!("/services/www in {id}\n")), "{proven}");
+    drop((store, std::fs::remove_dir_all(&from).unwrap()));
+    assert_eq!(said(&["verify", &file, &id]), "/services/www was: on\n");
+    let (_, err, success) = run(&["verify", &file, &id[..12]]);
+    assert!(!success && err.contains("this proves something of the commit"), "{err}");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let (_, err, success) = run(&["verify", &file, &id]);
+    assert!(!success && err.contains("the proof lacks the object"), "{err}");
+}
+
+#[test]
 fn damage_is_told_and_repaired_into_a_new_folder() {
     let (folder, store) = a_store();
     let (damaged, new) = (at(&folder, "store"), at(&folder, "new"));
@@ -213,7 +308,7 @@ fn what_is_wrong_is_said_on_standard_error() {
         (&["merge", &empty, "plan"], "holds no store"),
         (&["log", &store, "none"], "there is no branch and no commit \"none\""),
         (&["cat", &store, "services"], "/services is a directory"),
-        (&["cat", &store, "nothing"], "there is nothing at /nothing in main"),
+        (&["cat", &store, "nothing"], "there is nothing at /nothing in "),
         (&["ls", &store, "services/www"], "there is no directory at /services/www"),
         (&["import-git", &store, &empty], "cannot open"),
     ] {

@@ -16,14 +16,14 @@ pub enum GitError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// The repository could not be opened, read or written.
-    #[error("cannot {op} {}: {source}", path.display())]
+    #[error("cannot {op} {}: {cause}", path.display())]
     Repository {
         /// What was being done.
         op: &'static str,
         /// The repository, or the file in it.
         path: PathBuf,
         /// What was said.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The repository keeps its branches in another way than as files.
     #[error("{} keeps its branches as {format}, which is not known here; only files are", path.display())]

@@ -165,8 +165,8 @@ impl Repository {
         Ok(())
     }
 
-    pub(super) fn failed(&self, op: &'static str, source: std::io::Error) -> GitError {
-        failed(op, self.path(), source)
+    pub(super) fn failed(&self, op: &'static str, cause: std::io::Error) -> GitError {
+        failed(op, self.path(), cause)
     }
 
     fn object_id(&self, id: &GitId) -> Option<gix::ObjectId> {
@@ -208,7 +208,7 @@ fn sync_files(folder: &std::fs::File) -> std::io::Result<()> {
 fn failed(
     op: &'static str,
     path: &Path,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> GitError {
-    GitError::Repository { op, path: PathBuf::from(path), source: source.into() }
+    GitError::Repository { op, path: PathBuf::from(path), cause: cause.into() }
 }

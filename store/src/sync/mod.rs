@@ -101,7 +101,7 @@ pub enum SyncError {
     Message(#[from] DecodeError),
     /// What carries the messages failed.
     #[error("the other store cannot be reached: {0}")]
-    Peer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Peer(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// What is wrong with an object that came from elsewhere.

@@ -39,12 +39,12 @@ const END: u8 = b'z';
 #[non_exhaustive]
 pub enum SliceError {
     /// The stream cannot be read or written.
-    #[error("cannot {op} the slice: {source}")]
+    #[error("cannot {op} the slice: {cause}")]
     Io {
         /// What was being done.
         op: &'static str,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// It does not begin as a slice does.
     #[error("this is no slice")]
@@ -136,7 +136,7 @@ impl Store {
             said = sender.answered(&answer)?;
         }
         to.record(END, &objects.to_le_bytes())?;
-        to.to.flush().map_err(|source| SliceError::Io { op: "write", source })?;
+        to.to.flush().map_err(|cause| SliceError::Io { op: "write", cause })?;
         Ok(objects)
     }
 
@@ -251,7 +251,7 @@ impl Output<'_> {
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), SliceError> {
-        self.to.write_all(bytes).map_err(|source| SliceError::Io { op: "write", source })
+        self.to.write_all(bytes).map_err(|cause| SliceError::Io { op: "write", cause })
     }
 }
 
@@ -305,7 +305,7 @@ impl Input<'_> {
     fn bytes(&mut self, len: usize) -> Result<Vec<u8>, SliceError> {
         let mut bytes = Vec::new();
         let read = (&mut self.from).take(len as u64).read_to_end(&mut bytes);
-        let read = read.map_err(|source| SliceError::Io { op: "read", source })?;
+        let read = read.map_err(|cause| SliceError::Io { op: "read", cause })?;
         let at = self.at;
         self.at += read as u64;
         if read < len { Err(SliceError::Short { at }) } else { Ok(bytes) }

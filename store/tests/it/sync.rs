@@ -419,7 +419,10 @@ fn what_is_not_sound_is_refused_by_name() {
             assert!(to.commit(&id).unwrap().is_none());
         }
         let right = commit(tree, &[head], 4);
-        assert!(matches!(give(&to, std::slice::from_ref(&right), Id::of(&right)), Ok(Message::Moved(_))));
+        assert!(matches!(
+            give(&to, std::slice::from_ref(&right), Id::of(&right)),
+            Ok(Message::Moved(_))
+        ));
         assert_eq!(walk(&to)[&branch("main")], Id::of(&right));
     }
 }

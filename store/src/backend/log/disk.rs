@@ -44,6 +44,6 @@ pub(super) fn failed(op: &'static str, error: io::Error) -> StorageError {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             StorageError::NoSpace
         }
-        _ => StorageError::Io { op, source: Arc::new(error) },
+        _ => StorageError::Io { op, cause: Arc::new(error) },
     }
 }
