@@ -117,7 +117,8 @@ enum Command {
     Pull {
         /// The store's folder; made if it is not there.
         folder: PathBuf,
-        /// The other one: a folder, or HOST:FOLDER, to which `ssh` (or `$JITSU_SSH`) goes.
+        /// The other one: a folder; HOST:FOLDER, to which `ssh` (or `$JITSU_SSH`) goes; or
+        /// `toolstack:`, a running daemon's, perhaps with the path of its socket.
         from: String,
         /// Which; all of them without a name.
         branches: Vec<String>,

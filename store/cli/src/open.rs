@@ -2,7 +2,7 @@
 //!
 //! Owns which commands take the lock, and what is written down of who ran one.
 
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -26,6 +26,12 @@ pub(crate) fn change(folder: &FilePath) -> Result<Store> {
 pub(crate) fn change_or_begin(folder: &FilePath) -> Result<Store> {
     let log = Log::open(folder, LogOptions::default()).map_err(|error| told(folder, error))?;
     Ok(Store::open(Arc::new(log))?)
+}
+
+/// A program that is installed beside this one, or else in PATH.
+pub(crate) fn beside(program: &str) -> PathBuf {
+    let beside = std::env::current_exe().ok().map(|this| this.with_file_name(program));
+    beside.filter(|file| file.exists()).unwrap_or_else(|| PathBuf::from(program))
 }
 
 /// An error, with what the person may do about it.

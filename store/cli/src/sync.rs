@@ -17,13 +17,13 @@ use jitsu_store::{BranchName, Id, PublishError, Store};
 use crate::show::conflict;
 use crate::{Said, open};
 
-/// Another store: a folder, or `HOST:FOLDER`.
+/// Another store: a folder, `HOST:FOLDER`, or `toolstack:SOCKET`.
 enum Other {
     Here(Box<Server>),
     There(Remote),
 }
 
-/// A `jitsu-store serve` at the other end of `ssh`.
+/// A program that answers for it: `jitsu-store serve` by `ssh`, or `jitsu relay`.
 struct Remote {
     stream: Stream<ChildStdout, ChildStdin>,
     child: Child,
@@ -39,7 +39,10 @@ impl Other {
     fn open(at: &str, for_use: Use) -> Result<Other> {
         match at.split_once(':') {
             // As with `scp`, a slash before the colon makes it a folder here.
-            Some((host, folder)) if !host.contains('/') => Remote::open(host, folder, for_use),
+            Some(("toolstack", socket)) => Remote::run(relay(socket, for_use)),
+            Some((host, folder)) if !host.contains('/') => {
+                Remote::run(serve_on(host, folder, for_use)?)
+            }
             _ => {
                 let folder = FilePath::new(at);
                 let store = match for_use {
@@ -52,23 +55,41 @@ impl Other {
     }
 }
 
+/// The command that asks the toolstack at a socket, or at the one it has mostly.
+fn relay(socket: &str, for_use: Use) -> Command {
+    let mut command = Command::new(open::beside("jitsu"));
+    if !socket.is_empty() {
+        command.args(["--socket", socket]);
+    }
+    command.arg("relay");
+    if matches!(for_use, Use::Write) {
+        command.arg("--push");
+    }
+    command
+}
+
+/// The command that asks a folder on another host.
+fn serve_on(host: &str, folder: &str, for_use: Use) -> Result<Command> {
+    if host.is_empty() || host.starts_with('-') || folder.is_empty() {
+        bail!("{host}:{folder} is no HOST:FOLDER");
+    }
+    let ssh = env::var_os("JITSU_SSH").unwrap_or_else(|| OsString::from("ssh"));
+    let mut command = Command::new(ssh);
+    command.args([host, "jitsu-store", "serve"]);
+    if matches!(for_use, Use::Write) {
+        command.arg("--write");
+    }
+    command.args(["--", &quoted(folder)]);
+    Ok(command)
+}
+
 impl Remote {
-    fn open(host: &str, folder: &str, for_use: Use) -> Result<Other> {
-        if host.is_empty() || host.starts_with('-') || folder.is_empty() {
-            bail!("{host}:{folder} is no HOST:FOLDER");
-        }
-        let ssh = env::var_os("JITSU_SSH").unwrap_or_else(|| OsString::from("ssh"));
-        let mut command = Command::new(&ssh);
-        command.args([host, "jitsu-store", "serve"]);
-        if matches!(for_use, Use::Write) {
-            command.arg("--write");
-        }
-        command.args(["--", &quoted(folder)]);
+    fn run(mut command: Command) -> Result<Other> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot run {}", ssh.display()))?;
+            .with_context(|| format!("cannot run {}", command.get_program().display()))?;
         let (read, write) = child.stdout.take().zip(child.stdin.take()).expect("BUG: no pipes");
         Ok(Other::There(Remote { stream: Stream::new(read, write), child }))
     }
@@ -103,15 +124,21 @@ pub(crate) fn pull(folder: &FilePath, from: &str, branches: &[String]) -> Result
     let mut said = Said::from(String::new());
     for branch in branches {
         let meta = open::meta(format!("merge {branch} of {from}"));
-        let came = match store.pull(&mut other, &branch, &meta)? {
-            Pulled::NoBranch => {
+        let came = match store.pull(&mut other, &branch, &meta) {
+            Err(error) => {
+                said.is_done = false;
+                format!("was not moved: {error}\n")
+            }
+            Ok(Pulled::NoBranch) => {
                 said.is_done = false;
                 format!("is not in {from}\n")
             }
-            Pulled::Already => "has it already\n".to_owned(),
-            Pulled::Forward(commit) => format!("is now at {}\n", commit.id().short()),
-            Pulled::Merged(commit) => format!("is merged, and now at {}\n", commit.id().short()),
-            Pulled::Conflicts(conflicts) => {
+            Ok(Pulled::Already) => "has it already\n".to_owned(),
+            Ok(Pulled::Forward(commit)) => format!("is now at {}\n", commit.id().short()),
+            Ok(Pulled::Merged(commit)) => {
+                format!("is merged, and now at {}\n", commit.id().short())
+            }
+            Ok(Pulled::Conflicts(conflicts)) => {
                 said.is_done = false;
                 let conflicts: String = conflicts.iter().map(conflict).collect();
                 format!("cannot be merged, and was not moved:\n{conflicts}")
@@ -128,10 +155,14 @@ pub(crate) fn push(folder: &FilePath, to: &str, branches: &[String]) -> Result<S
     let mut other = Other::open(to, Use::Write)?;
     let mut said = Said::from(String::new());
     for branch in branches {
-        let came = match store.push(&mut other, &branch)? {
-            Pushed::Moved => "was moved".to_owned(),
-            Pushed::Already => "is there already".to_owned(),
-            Pushed::Behind(head) => {
+        let came = match store.push(&mut other, &branch) {
+            Err(error) => {
+                said.is_done = false;
+                format!("was not moved: {error}")
+            }
+            Ok(Pushed::Moved) => "was moved".to_owned(),
+            Ok(Pushed::Already) => "is there already".to_owned(),
+            Ok(Pushed::Behind(head)) => {
                 said.is_done = false;
                 format!("was not moved: it has {}, which is not here; pull first", head.short())
             }

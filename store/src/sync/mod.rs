@@ -29,7 +29,7 @@ use crate::merge::Conflict;
 use crate::name::BranchName;
 
 pub use self::client::branches;
-pub use self::message::{MESSAGE_BYTES_MAX, Message};
+pub use self::message::{MESSAGE_BYTES_MAX, Message, Moved};
 pub use self::server::Server;
 pub use self::slice::{Imported, SliceError};
 pub use self::stream::{Stream, serve};
@@ -99,6 +99,9 @@ pub enum SyncError {
     /// A message that could not be read.
     #[error("a message that cannot be read: {0}")]
     Message(#[from] DecodeError),
+    /// The other store says what went wrong there.
+    #[error("the other store says: {0}")]
+    Told(String),
     /// What carries the messages failed.
     #[error("the other store cannot be reached: {0}")]
     Peer(Box<dyn std::error::Error + Send + Sync>),

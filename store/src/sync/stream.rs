@@ -19,11 +19,6 @@ pub struct Stream<R, W> {
     write: W,
 }
 
-/// What the other side says that went wrong there.
-#[derive(Debug, thiserror::Error)]
-#[error("it says: {0}")]
-struct Told(String);
-
 impl<R: Read, W: Write> Stream<R, W> {
     /// What is read from one and written to the other: two ends of one connection.
     pub fn new(read: R, write: W) -> Stream<R, W> {
@@ -37,7 +32,7 @@ impl<R: Read, W: Write> Peer for Stream<R, W> {
         match read(&mut self.read).map_err(peer)? {
             Some((MESSAGE, body)) => Ok(Message::decode(&body)?),
             Some((ERROR, text)) => {
-                Err(peer(Told(String::from_utf8_lossy(&text).escape_debug().to_string())))
+                Err(SyncError::Told(String::from_utf8_lossy(&text).escape_debug().to_string()))
             }
             Some((other, _)) => Err(crate::DecodeError::Tag(other).into()),
             None => Err(peer(io::Error::from(ErrorKind::UnexpectedEof))),
