@@ -9,6 +9,7 @@ mod daemon;
 mod domains;
 mod history;
 mod output;
+mod relay;
 mod services;
 mod status;
 mod store;
@@ -99,6 +100,7 @@ impl Session {
             Command::Merge { from, into } => self.merge(from, into).await,
             Command::Revert { rev, branch } => self.revert(rev, branch).await,
             Command::Cat { at } => self.cat(&at).await,
+            Command::Relay { push } => self.relay(push).await,
             Command::Edit { branch, edits } => self.edit(branch, &edits).await,
             Command::Serve { .. }
             | Command::CheckConfig { .. }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The protocol's version. Peers whose versions differ part after the hello.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The first frame each way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -247,6 +247,17 @@ pub enum Request {
         /// The branch.
         branch: String,
     },
+    /// Say something to the store, as another store that would have a branch of it. Answer:
+    /// [`Response::Said`]. A connection carries one such exchange at a time.
+    Fetch {
+        /// A message as the store writes them.
+        message: Vec<u8>,
+    },
+    /// The same, as another store that would move a branch of it.
+    Push {
+        /// A message as the store writes them.
+        message: Vec<u8>,
+    },
 }
 
 /// Counts to add to a service's counters.
@@ -297,6 +308,8 @@ pub enum Response {
     },
     /// A subscription is open; events follow.
     Subscribed,
+    /// What the store says to the other one.
+    Said(Vec<u8>),
 }
 
 /// Who the daemon is.

@@ -133,7 +133,8 @@ pub fn needed(request: &Request) -> Role {
         | Request::Show { .. }
         | Request::Diff { .. }
         | Request::Read { .. }
-        | Request::Branches => Role::Read,
+        | Request::Branches
+        | Request::Fetch { .. } => Role::Read,
         Request::Want { branch: None, .. } | Request::AwaitKey { .. } | Request::Record { .. } => {
             Role::Summon
         }
@@ -147,7 +148,8 @@ pub fn needed(request: &Request) -> Role {
         | Request::DeleteBranch { .. }
         | Request::Edit { .. }
         | Request::Merge { .. }
-        | Request::Revert { .. } => Role::Admin,
+        | Request::Revert { .. }
+        | Request::Push { .. } => Role::Admin,
     }
 }
 

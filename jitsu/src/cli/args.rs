@@ -164,6 +164,14 @@ pub(super) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
         arguments: Vec<OsString>,
     },
+    /// Let another store speak to the toolstack's, on standard input and output: what `jitsu store
+    /// pull` and `push` start.
+    #[command(hide = true)]
+    Relay {
+        /// Let it move branches.
+        #[arg(long)]
+        push: bool,
+    },
     /// Print the completions of a shell.
     Completions {
         /// The shell.

@@ -215,6 +215,14 @@ class Lab:
     def json(self, *words, **how):
         return json.loads(self.ask(*words, **how).stdout)
 
+    def store(self, *words, check=True):
+        """A command of `jitsu store`. Gives what it says, errors included."""
+        argv = [os.path.join(self.bin_dir, "jitsu"), "store", *words]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        how = f"jitsu store {' '.join(words)}: exit code {done.returncode}: {done.stderr}"
+        ensure(not check or done.returncode == 0, how)
+        return done.stdout + done.stderr
+
     def service(self, name):
         services = self.json("status")["services"]
         return next((one for one in services if one["name"] == name), None)

@@ -1,8 +1,10 @@
 """Checks of starting and stopping: what wakes a service, what its clients see, what ends it."""
 
 import concurrent.futures
+import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -215,7 +217,45 @@ def history_by_branch(lab):
     until("the revert has stopped it", lambda: asleep(lab, "www"))
 
 
+def stores_meet(lab):
+    """a plan is fetched, changed with git, pushed, and starts a domain once it is merged"""
+    lab.add("www", hello_guest())
+    lab.ask("branch", "create", "plan")
+    copy, bare, edit = (os.path.join(lab.dir, name) for name in ("copy", "bare.git", "edit"))
+    daemon = f"toolstack:{lab.socket}"
+    said = lab.store("pull", copy, daemon)
+    ensure("plan is now at " in said and "main is now at " in said, f"pull: {said}")
+    lab.store("export-git", copy, bare)
+    git = ["git", "-c", "user.name=Ann", "-c", "user.email=ann@e2e.test", "-C", edit]
+    subprocess.run(["git", "clone", "-q", "-b", "plan", bare, edit], check=True)
+    with open(os.path.join(edit, "domains/www/wanted"), "w") as wanted:
+        wanted.write("running")
+    subprocess.run([*git, "add", "-A"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "start www"], check=True)
+    subprocess.run([*git, "push", "-q"], check=True)
+    said = lab.store("import-git", copy, bare)
+    ensure("plan is now at " in said, f"import-git: {said}")
+    ensure(lab.store("push", copy, daemon, "plan") == "plan was moved\n", "plan was not pushed")
+    ensure(asleep(lab, "www"), "a pushed start has started it")
+    log = lab.json("log", "plan")
+    ensure((log[0]["author"], log[0]["message"]) == ("Ann <ann@e2e.test>", "start www"), f"{log}")
+    refused = lab.store("push", copy, daemon, "main", check=False)
+    ensure("push to another branch" in refused, f"a push to main: {refused}")
+    merged = lab.json("merge", "plan")["head"]
+    until("the merge has started it", lambda: lab.state("www") == "running")
+    pushes = [c["fields"] for c in lab.log("toolstack") if c["fields"].get("method") == "push"]
+    ensure(json.loads(pushes[0]["arguments"])["head"] == log[0]["id"], f"recorded: {pushes}")
+
+    lab.store("pull", copy, daemon, "main")
+    proof = os.path.join(lab.dir, "proof")
+    lab.store("prove", copy, f"domains/www/wanted@{merged['id']}", proof)
+    shutil.rmtree(copy)
+    said = lab.store("verify", proof, merged["id"])
+    ensure(said == "/domains/www/wanted was: running\n", f"verify: {said}")
+
+
 CHECKS = [
     cold_start_by_dns, cold_start_by_connection, crowd_in_one_boot, crowd_of_curls, direct_front,
     idle_stop, half_close, bulk_echo, overflow, warm_dns, history_by_branch,
+    stores_meet,
 ]

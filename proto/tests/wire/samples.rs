@@ -138,6 +138,8 @@ fn requests() -> Vec<Request> {
         },
         Request::Merge { from: "stage".to_owned(), into: "main".to_owned() },
         Request::Revert { rev: rev(), branch: "main".to_owned() },
+        Request::Fetch { message: vec![1, 108] },
+        Request::Push { message: vec![1, 116] },
     ];
     all.iter().for_each(covered_request);
     all
@@ -169,7 +171,9 @@ fn covered_request(request: &Request) {
         | Request::DeleteBranch { .. }
         | Request::Edit { .. }
         | Request::Merge { .. }
-        | Request::Revert { .. } => {}
+        | Request::Revert { .. }
+        | Request::Fetch { .. }
+        | Request::Push { .. } => {}
     }
 }
 
@@ -199,6 +203,7 @@ fn responses() -> Vec<Response> {
         Response::Branches(vec![Branch { name: "main".to_owned(), head: commit() }]),
         Response::Committed { head: commit(), changed: true },
         Response::Subscribed,
+        Response::Said(vec![1, 116]),
     ];
     all.iter().for_each(covered_response);
     all
@@ -218,7 +223,8 @@ fn covered_response(response: &Response) {
         | Response::Node(_)
         | Response::Branches(_)
         | Response::Committed { .. }
-        | Response::Subscribed => {}
+        | Response::Subscribed
+        | Response::Said(_) => {}
     }
 }
 

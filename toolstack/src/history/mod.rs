@@ -5,6 +5,7 @@
 //! domains beyond [`crate::layout`].
 
 mod change;
+mod exchange;
 mod read;
 mod revision;
 mod view;
@@ -13,6 +14,7 @@ use jitsu_proto::{ErrorCode, RpcError};
 use jitsu_store::{BranchName, StorageError, Store, TreeError};
 
 pub use change::{Change, Changed};
+pub use exchange::{Exchange, Pushed};
 
 use crate::limits::Limits;
 

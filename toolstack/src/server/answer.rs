@@ -3,15 +3,16 @@
 //! Owns who is asked: the machine, the history, or a console. A request that the caller's role
 //! does not allow ends here, and is written down.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jitsu_proto::{ErrorCode, Info, Name, Request, Response, RpcError, ServerFrame, TraceId};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::{PROGRAM, Server, stream};
 use crate::driver::Reply;
-use crate::history::Change;
+use crate::history::{Change, Exchange};
 use crate::machine::Input;
 use crate::record::{Ask, Author, Caller, Outcome, Record, Subject};
 use crate::roles::needed;
@@ -24,6 +25,7 @@ pub(super) struct Asking {
     pub(super) server: Arc<Server>,
     pub(super) caller: Caller,
     pub(super) frames: mpsc::Sender<ServerFrame>,
+    pub(super) exchange: Arc<Mutex<Exchange>>,
 }
 
 /// What a request is for those who do it.
@@ -103,6 +105,7 @@ impl Asking {
             Task::Other(Request::Type { name, .. }) => {
                 (Subject::Domain(name.clone()), "type", String::new())
             }
+            Task::Other(Request::Push { .. }) => (Subject::Host, "push", String::new()),
             // Looking changes nothing, and trying to is not worth a commit.
             Task::Other(_) => return self.reply(Err(forbidden(text))).await,
         };
@@ -185,6 +188,11 @@ impl Asking {
             Request::Type { name, bytes } => {
                 stream::type_on(&self.server, name, bytes).await.map(|()| Response::Done)
             }
+            Request::Fetch { message } => {
+                let exchange = self.exchange.clone();
+                blocking(move || lock(&exchange).fetch(&message)).await.map(Response::Said)
+            }
+            Request::Push { message } => self.push(message).await,
             Request::Log { rev, path, limit, follow } => {
                 return stream::log(&self, rev, path, limit, follow).await;
             }
@@ -193,6 +201,18 @@ impl Asking {
             _ => unreachable!("BUG: a change among what changes nothing"),
         };
         self.reply(reply).await;
+    }
+
+    /// Hears another store; a branch that it moves is written down.
+    async fn push(&self, message: Vec<u8>) -> Reply {
+        let exchange = self.exchange.clone();
+        let (said, pushed) = blocking(move || lock(&exchange).push(&message)).await?;
+        if let Some((branch, head)) = pushed {
+            let arguments =
+                json!({ "branch": branch.as_str(), "head": head.to_string() }).to_string();
+            self.note(Subject::Host, "push", arguments, Outcome::Ok).await;
+        }
+        Ok(Response::Said(said))
     }
 
     /// Waits for the guest to write; whoever asked cancels it.
@@ -222,6 +242,11 @@ impl Asking {
             role: self.caller.role.expect("BUG: a caller without a role was let through"),
         }
     }
+}
+
+fn lock(exchange: &Mutex<Exchange>) -> std::sync::MutexGuard<'_, Exchange> {
+    // One that panicked left an exchange that the next want or give begins anew.
+    exchange.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn forbidden(text: String) -> RpcError {

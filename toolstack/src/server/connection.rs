@@ -20,6 +20,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::{PROGRAM, Server, answer};
+use crate::history::Exchange;
 use crate::record::Caller;
 
 /// How much is read at once.
@@ -70,6 +71,7 @@ pub(super) async fn serve(
         frames,
         open: Open::default(),
         tasks: JoinSet::new(),
+        exchange: Arc::new(Mutex::new(server.history.exchange())),
         server,
         caller,
     };
@@ -99,6 +101,7 @@ struct Connection {
     frames: mpsc::Sender<ServerFrame>,
     open: Open,
     tasks: JoinSet<()>,
+    exchange: Arc<Mutex<Exchange>>,
 }
 
 impl Connection {
@@ -154,6 +157,7 @@ impl Connection {
             server: self.server.clone(),
             caller: self.caller.clone(),
             frames: self.frames.clone(),
+            exchange: self.exchange.clone(),
         };
         let open = self.open.clone();
         // Held over the start, so that the request is in the table before it can take itself out.

@@ -4,6 +4,7 @@ mod client;
 mod crash;
 mod domains;
 mod example;
+mod exchange;
 mod history;
 mod host;
 mod hypervisors;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use jitsu_proto::{ErrorCode, Request, Response, Role, Wanted};
+use jitsu_store::sync::Message;
 
 use crate::client::Client;
 use crate::host::{Host, define, hello};
@@ -67,5 +68,8 @@ fn as_somebody_else() {
     assert_eq!(refused.code, ErrorCode::Forbidden);
     let merge = Request::Merge { from: "main".to_owned(), into: "main".to_owned() };
     assert_eq!(client.refused(merge).code, ErrorCode::Forbidden);
+    let push = Request::Push { message: Message::Give("plan".parse().expect("a name")).encode() };
+    assert_eq!(client.refused(push).code, ErrorCode::Forbidden);
+    client.ok(Request::Fetch { message: Message::List.encode() });
     client.want("www", Wanted::Running).expect("a summoner may want");
 }
