@@ -106,6 +106,9 @@ pub enum Damage {
     /// A file of the sequence is not there.
     #[error("a gap in the sequence of files")]
     Gap,
+    /// The index says that an object is where it is not, or cannot be made again.
+    #[error("an index that is not of this store")]
+    Index,
     /// A record is not what must come at this place.
     #[error("a record out of order")]
     Order,

@@ -79,6 +79,11 @@ pub struct IdPrefix {
 }
 
 impl IdPrefix {
+    /// The least id that begins so.
+    pub(crate) fn least(&self) -> Id {
+        Id(self.bytes)
+    }
+
     /// Whether `id` begins so.
     pub fn matches(&self, id: &Id) -> bool {
         let whole = self.digits / 2;

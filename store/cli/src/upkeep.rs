@@ -5,7 +5,7 @@
 use std::path::Path as FilePath;
 
 use anyhow::Result;
-use jitsu_store::backend::{self, Amount, Examined, Lost, Report};
+use jitsu_store::backend::{self, Amount, Examined, IndexFlaw, Lost, Report};
 use jitsu_store::{Id, Place};
 
 use crate::{Said, open};
@@ -68,8 +68,22 @@ fn told(report: &Report) -> String {
     for commit in &report.loose {
         text += &format!("commit {} is whole, and no branch leads to it\n", commit.short());
     }
+    text.extend(report.index.iter().map(index));
     let Report { files, objects, commits, .. } = report;
     text + &format!("{files} files, {objects} objects, {commits} commits\n")
+}
+
+fn index(flaw: &IndexFlaw) -> String {
+    match flaw {
+        IndexFlaw::Unused { run } => format!("{run} is not used, and goes when a writer opens\n"),
+        IndexFlaw::Damaged { run } => format!("{run} is damaged, and is made again when needed\n"),
+        IndexFlaw::Wrong { run, object } => {
+            format!("{run} is wrong about object {}; remove it\n", object.short())
+        }
+        IndexFlaw::Lacking { object } => {
+            format!("object {} is not in the index; remove that\n", object.short())
+        }
+    }
 }
 
 fn lost(lost: &Lost) -> String {

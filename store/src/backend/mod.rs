@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 pub use self::faulty::{Fault, Faulty};
 pub use self::log::{
-    Amount, Collected, Disk, Examined, Flaw, Log, LogOptions, Lost, Reach, Repaired, Report, Stat,
-    fsck_on, gc_on, repair_on, stat_on,
+    Amount, Collected, Disk, Examined, Flaw, IndexFlaw, Log, LogFile, LogOptions, Lost, Reach,
+    Repaired, Report, Stat, fsck_on, gc_on, repair_on, stat_on,
 };
 #[cfg(unix)]
 pub use self::log::{fsck, gc, repair, stat};

@@ -22,6 +22,7 @@ pub(crate) fn small() -> LogOptions {
     let mut options = LogOptions::default();
     options.segment_bytes = 2000;
     options.unsaved_bytes = 500;
+    options.unindexed_objects = 10;
     options
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jitsu_store::backend::{Backend, Fault, Faulty, Log, Memory};
+use jitsu_store::backend::{Backend, Fault, Faulty, Log, Memory, fsck_on};
 use jitsu_store::{BranchName, Id, PublishError, StorageError, Store, Tree};
 
 use crate::conformance::small;
@@ -107,6 +107,7 @@ fn the_power_may_go_at_any_operation_of_the_disk() {
                 let log = Log::open_on(disk.clone(), small());
                 let log = log.unwrap_or_else(|error| panic!("{what}: {error}"));
                 check(&Store::open(Arc::new(log)).unwrap(), &seen, &what);
+                assert_eq!(fsck_on(&*disk).unwrap().index, [], "{what}");
                 // And it can be gone on with, from whichever it was.
                 let log = Arc::new(Log::open_on(disk, small()).unwrap());
                 let store = Store::open(log).unwrap();

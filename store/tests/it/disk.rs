@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::sync::{Mutex, MutexGuard};
 
-use jitsu_store::backend::Disk;
+use jitsu_store::backend::{Disk, LogFile};
 
 /// A disk in memory.
 #[derive(Default)]
@@ -14,7 +14,7 @@ pub(crate) struct SimDisk {
 
 #[derive(Default, Clone)]
 struct State {
-    files: BTreeMap<u32, File>,
+    files: BTreeMap<LogFile, File>,
     /// Operations that changed something, or tried to.
     operations: u64,
     /// The operation at which the power goes, and how many bytes of a write still get through.
@@ -24,6 +24,7 @@ struct State {
     fail_sync: bool,
     fail_truncate: bool,
     bytes_written: u64,
+    bytes_read: u64,
     syncs: u64,
 }
 
@@ -74,6 +75,10 @@ impl SimDisk {
         self.state().bytes_written
     }
 
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.state().bytes_read
+    }
+
     pub(crate) fn syncs(&self) -> u64 {
         self.state().syncs
     }
@@ -103,24 +108,49 @@ impl SimDisk {
         SimDisk { state: Mutex::new(State { files, ..State::default() }) }
     }
 
-    /// The disk with one of its files changed.
-    pub(crate) fn altered(&self, number: u32, alter: impl FnOnce(&mut Vec<u8>)) -> SimDisk {
+    /// The disk with one of its segments changed.
+    pub(crate) fn altered(&self, segment: u32, alter: impl FnOnce(&mut Vec<u8>)) -> SimDisk {
         let disk = self.crash(Left::All);
-        {
-            let mut state = disk.state();
-            let file = state.files.get_mut(&number).unwrap();
-            alter(&mut file.now);
-            file.durable = file.now.clone();
-        }
+        disk.alter(LogFile::Segment(segment), alter);
         disk
     }
 
-    pub(crate) fn bytes(&self, number: u32) -> Vec<u8> {
-        self.state().files[&number].now.clone()
+    /// Changes a file.
+    pub(crate) fn alter(&self, file: LogFile, alter: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state();
+        let file = state.files.get_mut(&file).unwrap();
+        alter(&mut file.now);
+        file.durable = file.now.clone();
     }
 
-    pub(crate) fn lose(&self, number: u32) {
-        self.state().files.remove(&number);
+    /// The bytes of a segment.
+    pub(crate) fn bytes(&self, segment: u32) -> Vec<u8> {
+        self.bytes_of(LogFile::Segment(segment))
+    }
+
+    pub(crate) fn bytes_of(&self, file: LogFile) -> Vec<u8> {
+        self.state().files[&file].now.clone()
+    }
+
+    /// Loses a segment.
+    pub(crate) fn lose(&self, segment: u32) {
+        self.state().files.remove(&LogFile::Segment(segment));
+    }
+
+    /// The numbers of the runs of the index.
+    pub(crate) fn runs(&self) -> Vec<u32> {
+        let run = |file: &LogFile| match file {
+            LogFile::Run(number) => Some(*number),
+            LogFile::Segment(_) => None,
+        };
+        self.state().files.keys().filter_map(run).collect()
+    }
+
+    /// The disk with no index.
+    pub(crate) fn without_index(&self) -> SimDisk {
+        let disk = self.crash(Left::All);
+        disk.state().files.retain(|file, _| matches!(file, LogFile::Segment(_)));
+        disk
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -144,7 +174,7 @@ impl State {
         }
     }
 
-    fn file(&mut self, number: u32) -> io::Result<&mut File> {
+    fn file(&mut self, number: LogFile) -> io::Result<&mut File> {
         self.files.get_mut(&number).ok_or_else(|| ErrorKind::NotFound.into())
     }
 }
@@ -175,11 +205,11 @@ fn gone() -> io::Error {
 }
 
 impl Disk for SimDisk {
-    fn files(&self) -> io::Result<Vec<u32>> {
+    fn files(&self) -> io::Result<Vec<LogFile>> {
         Ok(self.state().files.keys().copied().collect())
     }
 
-    fn create(&self, file: u32) -> io::Result<()> {
+    fn create(&self, file: LogFile) -> io::Result<()> {
         let mut state = self.state();
         match state.operate()? {
             Some(0) => return Err(gone()),
@@ -193,19 +223,20 @@ impl Disk for SimDisk {
         Ok(())
     }
 
-    fn len(&self, file: u32) -> io::Result<u64> {
+    fn len(&self, file: LogFile) -> io::Result<u64> {
         Ok(self.state().file(file)?.now.len() as u64)
     }
 
-    fn read(&self, file: u32, offset: u64, into: &mut [u8]) -> io::Result<()> {
+    fn read(&self, file: LogFile, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let mut state = self.state();
         let from = state.file(file)?.now.get(offset as usize..).ok_or(ErrorKind::UnexpectedEof)?;
         let from = from.get(..into.len()).ok_or(ErrorKind::UnexpectedEof)?;
         into.copy_from_slice(from);
+        state.bytes_read += into.len() as u64;
         Ok(())
     }
 
-    fn write(&self, number: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, number: LogFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state();
         let death = state.operate()?;
         let room = state.capacity.map(|all| all.saturating_sub(state.used()));
@@ -223,7 +254,7 @@ impl Disk for SimDisk {
         Ok(())
     }
 
-    fn sync(&self, number: u32) -> io::Result<()> {
+    fn sync(&self, number: LogFile) -> io::Result<()> {
         let mut state = self.state();
         state.syncs += 1;
         let death = state.operate()?;
@@ -238,7 +269,7 @@ impl Disk for SimDisk {
         if death.is_some() { Err(gone()) } else { Ok(()) }
     }
 
-    fn truncate(&self, number: u32, len: u64) -> io::Result<()> {
+    fn truncate(&self, number: LogFile, len: u64) -> io::Result<()> {
         let mut state = self.state();
         let death = state.operate()?;
         if state.fail_truncate {
@@ -252,7 +283,7 @@ impl Disk for SimDisk {
         Ok(())
     }
 
-    fn remove(&self, file: u32) -> io::Result<()> {
+    fn remove(&self, file: LogFile) -> io::Result<()> {
         let mut state = self.state();
         let death = state.operate()?;
         if death != Some(0) {
@@ -261,7 +292,10 @@ impl Disk for SimDisk {
         if death.is_some() { Err(gone()) } else { Ok(()) }
     }
 
-    fn name(&self, file: u32) -> String {
-        format!("segment {file}")
+    fn name(&self, file: LogFile) -> String {
+        match file {
+            LogFile::Segment(number) => format!("segment {number}"),
+            LogFile::Run(number) => format!("run {number}"),
+        }
     }
 }

@@ -11,6 +11,7 @@ mod gc;
 #[cfg(feature = "git")]
 mod git;
 mod history;
+mod index;
 mod journal;
 mod kill;
 mod log;

@@ -10,16 +10,19 @@ use std::sync::{Arc, RwLock};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::disk::{Disk, failed};
+use super::disk::{Disk, LogFile, failed};
 use crate::error::StorageError;
 
 const LOCK: &str = "lock";
-const SUFFIX: &str = ".segment";
+const SEGMENT: &str = ".segment";
+const RUN: &str = ".index";
+
+type Files = BTreeMap<LogFile, Arc<File>>;
 
 /// A folder that no other process writes to, if it is locked.
 pub(super) struct Folder {
     path: PathBuf,
-    files: RwLock<BTreeMap<u32, Arc<File>>>,
+    files: RwLock<Files>,
     _lock: Option<Flock<File>>,
 }
 
@@ -41,84 +44,92 @@ impl Folder {
         Ok(Folder { path: path.to_owned(), files: RwLock::new(files), _lock: None })
     }
 
-    fn file(&self, number: u32) -> io::Result<Arc<File>> {
+    fn file(&self, name: LogFile) -> io::Result<Arc<File>> {
         let files = self.files.read().expect("BUG: a thread panicked inside the folder");
-        files.get(&number).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        files.get(&name).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
 impl Disk for Folder {
-    fn files(&self) -> io::Result<Vec<u32>> {
+    fn files(&self) -> io::Result<Vec<LogFile>> {
         let files = self.files.read().expect("BUG: a thread panicked inside the folder");
         Ok(files.keys().copied().collect())
     }
 
-    fn create(&self, number: u32) -> io::Result<()> {
+    fn create(&self, name: LogFile) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(true);
-        let opened = options.open(file(&self.path, number))?;
+        let opened = options.open(file(&self.path, name))?;
         sync_folder(&self.path)?;
         let mut files = self.files.write().expect("BUG: a thread panicked inside the folder");
-        files.insert(number, Arc::new(opened));
+        files.insert(name, Arc::new(opened));
         Ok(())
     }
 
-    fn len(&self, file: u32) -> io::Result<u64> {
+    fn len(&self, file: LogFile) -> io::Result<u64> {
         Ok(self.file(file)?.metadata()?.len())
     }
 
-    fn read(&self, file: u32, offset: u64, into: &mut [u8]) -> io::Result<()> {
+    fn read(&self, file: LogFile, offset: u64, into: &mut [u8]) -> io::Result<()> {
         self.file(file)?.read_exact_at(into, offset)
     }
 
-    fn write(&self, file: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, file: LogFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.file(file)?.write_all_at(bytes, offset)
     }
 
-    fn sync(&self, file: u32) -> io::Result<()> {
+    fn sync(&self, file: LogFile) -> io::Result<()> {
         self.file(file)?.sync_data()
     }
 
-    fn truncate(&self, file: u32, len: u64) -> io::Result<()> {
+    fn truncate(&self, file: LogFile, len: u64) -> io::Result<()> {
         self.file(file)?.set_len(len)
     }
 
-    fn remove(&self, number: u32) -> io::Result<()> {
-        fs::remove_file(file(&self.path, number))?;
+    fn remove(&self, name: LogFile) -> io::Result<()> {
+        fs::remove_file(file(&self.path, name))?;
         sync_folder(&self.path)?;
-        self.files.write().expect("BUG: a thread panicked inside the folder").remove(&number);
+        self.files.write().expect("BUG: a thread panicked inside the folder").remove(&name);
         Ok(())
     }
 
-    fn name(&self, number: u32) -> String {
-        file(&self.path, number).display().to_string()
+    fn name(&self, name: LogFile) -> String {
+        file(&self.path, name).display().to_string()
     }
 }
 
-fn file(folder: &Path, number: u32) -> PathBuf {
-    folder.join(format!("{number:08}{SUFFIX}"))
+fn file(folder: &Path, name: LogFile) -> PathBuf {
+    folder.join(match name {
+        LogFile::Segment(number) => format!("{number:08}{SEGMENT}"),
+        LogFile::Run(number) => format!("{number:08}{RUN}"),
+    })
 }
 
-fn open_all(path: &Path, options: &OpenOptions) -> Result<BTreeMap<u32, Arc<File>>, StorageError> {
-    let mut files = BTreeMap::new();
-    let numbers = numbers(path).map_err(|error| failed("list the store's folder", error))?;
-    for number in numbers {
-        let opened = options.open(file(path, number));
-        let opened = opened.map_err(|error| failed("open a file of the store", error))?;
-        files.insert(number, Arc::new(opened));
+fn open_all(path: &Path, options: &OpenOptions) -> Result<Files, StorageError> {
+    let mut files = Files::new();
+    let names = names(path).map_err(|error| failed("list the store's folder", error))?;
+    for name in names {
+        match (options.open(file(path, name)), name) {
+            (Ok(opened), _) => drop(files.insert(name, Arc::new(opened))),
+            // A writer may have merged it into another one by now, and nobody needs it.
+            (Err(error), LogFile::Run(_)) if error.kind() == io::ErrorKind::NotFound => {}
+            (Err(error), _) => return Err(failed("open a file of the store", error)),
+        }
     }
     Ok(files)
 }
 
-/// The numbers of the segments in a folder. Other files are left alone.
-fn numbers(folder: &Path) -> io::Result<Vec<u32>> {
-    let mut numbers = Vec::new();
+/// The files of a log in a folder. Other files are left alone.
+fn names(folder: &Path) -> io::Result<Vec<LogFile>> {
+    let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
-        numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
+        let Some(name) = name.to_str() else { continue };
+        let number = |suffix| name.strip_suffix(suffix)?.parse::<u32>().ok();
+        let segment = number(SEGMENT).map(LogFile::Segment);
+        names.extend(segment.or_else(|| number(RUN).map(LogFile::Run)));
     }
-    Ok(numbers)
+    Ok(names)
 }
 
 /// Makes a folder and those above it that are missing, so that none vanishes in a crash.

@@ -63,10 +63,7 @@ pub(super) enum NoHeader {
 
 impl SegmentHeader {
     pub(super) fn new(number: u32, first: u64) -> SegmentHeader {
-        // The standard library's source of randomness: no secret to last, only one to be unknown
-        // to whoever chose the bytes before they were written.
-        let salt = RandomState::new().build_hasher().finish();
-        SegmentHeader { number, salt, first }
+        SegmentHeader { number, salt: salt(), first }
     }
 
     pub(super) fn bytes(&self) -> [u8; SEGMENT_HEADER_BYTES] {
@@ -253,10 +250,11 @@ pub(super) fn claim(bytes: &[u8]) -> Option<Claim> {
     Some(Claim { len, is_object: bytes[8] == OBJECT, id: Id::from_bytes(*id) })
 }
 
-/// The object in these bytes of an item, if they are as they were written.
-pub(super) fn object_of(bytes: &[u8]) -> Option<&[u8]> {
+/// The object in these bytes of an item and the id it was written under, if they are as they were
+/// written.
+pub(super) fn object_of(bytes: &[u8]) -> Option<(Id, &[u8])> {
     match item(bytes)? {
-        (OBJECT, body) => body.get(32..),
+        (OBJECT, body) => body.split_first_chunk().map(|(id, it)| (Id::from_bytes(*id), it)),
         _ => None,
     }
 }
@@ -302,6 +300,12 @@ fn decode_head(from: &mut Reader<'_>) -> Result<Option<Id>, DecodeError> {
         1 => Ok(Some(from.id()?)),
         other => Err(DecodeError::Tag(other)),
     }
+}
+
+/// A number that nobody knows who chose bytes before it was made.
+pub(super) fn salt() -> u64 {
+    // The standard library's source of randomness: no secret to last.
+    RandomState::new().build_hasher().finish()
 }
 
 fn salted(bytes: &[u8], salt: u64) -> u32 {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 #[cfg(unix)]
 use std::path::Path;
 
+use super::audit::{IndexFlaw, audit};
 use super::disk::Disk;
 #[cfg(unix)]
 use super::folder::Folder;
@@ -37,6 +38,8 @@ pub struct Report {
     /// Whole histories that no branch leads to and no commit goes on from, by id, if records of
     /// moved heads may be lost: what a branch is at may be among them.
     pub loose: Vec<Id>,
+    /// Where the index disagrees with the log.
+    pub index: Vec<IndexFlaw>,
 }
 
 /// An object that is not there intact.
@@ -66,7 +69,10 @@ pub struct Examined {
 impl Report {
     /// Whether nothing is damaged but, at most, a flush that did not finish.
     pub fn is_whole(&self) -> bool {
-        self.lost.is_empty() && self.flaws.iter().all(|flaw| flaw.is_at_end)
+        let is_unused = |flaw: &IndexFlaw| matches!(flaw, IndexFlaw::Unused { .. });
+        self.lost.is_empty()
+            && self.flaws.iter().all(|flaw| flaw.is_at_end)
+            && self.index.iter().all(is_unused)
     }
 }
 
@@ -79,7 +85,10 @@ pub fn fsck(folder: impl AsRef<Path>) -> Result<Report, StorageError> {
 
 /// Examines the log on this disk.
 pub fn fsck_on(disk: &dyn Disk) -> Result<Report, StorageError> {
-    Ok(examine(&scan(disk)?))
+    let scan = scan(disk)?;
+    let mut report = examine(&scan);
+    report.index = audit(disk, &scan)?;
+    Ok(report)
 }
 
 pub(super) fn examine(scan: &Scan) -> Report {
@@ -124,6 +133,7 @@ pub(super) fn examine(scan: &Scan) -> Report {
         branches,
         loose,
         lost: lost.into_values().collect(),
+        index: Vec::new(),
     }
 }
 

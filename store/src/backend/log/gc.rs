@@ -21,11 +21,11 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::disk::{Disk, failed};
+use super::disk::{self, Disk, LogFile, failed};
 use super::format::{Frame, Location};
 use super::group::Outcome;
 use super::stat::Amount;
-use super::{Log, LogOptions, PANICKED, Tail};
+use super::{Log, LogOptions, PANICKED, Tail, places};
 use crate::backend::{Backend, HeadChange};
 use crate::error::StorageError;
 use crate::id::Id;
@@ -58,7 +58,8 @@ pub fn gc_on(disk: Arc<dyn Disk>, options: LogOptions) -> Result<Collected, Stor
     let mut collected = Collected::default();
     live.iter().for_each(|(_, location)| collected.kept.add(location.len as usize));
     let kept: HashSet<&Id> = live.iter().map(|(id, _)| id).collect();
-    for (_, location) in log.objects().stored.iter().filter(|(id, _)| !kept.contains(id)) {
+    let all = log.healed(|| log.places.all(&*log.disk))?;
+    for (_, location) in all.iter().filter(|(id, _)| !kept.contains(id)) {
         collected.removed.add(location.len as usize);
     }
     if collected.removed.objects > 0 {
@@ -79,9 +80,10 @@ impl Log {
             if !seen.insert(id) {
                 continue;
             }
-            let location = self.objects().stored.get(&id).copied();
+            let location = self.healed(|| self.places.locate(&*self.disk, &id))?;
             let location = location.ok_or(StorageError::Missing { id })?;
-            line.extend(decode_checked(&id, &self.read(location)?, references)?);
+            let bytes = places::read(&*self.disk, &id, location)?;
+            line.extend(decode_checked(&id, &bytes, references)?);
             live.push((id, location));
         }
         live.sort_by_key(|(_, location)| (location.file, location.offset));
@@ -91,12 +93,14 @@ impl Log {
     /// Writes these objects and all heads again in new files, and removes the old ones.
     fn rewrite(&self, live: &Live) -> Result<(), StorageError> {
         let mut tail = self.tail.lock().expect(PANICKED);
-        let old = self.disk.files().map_err(|error| failed("list the store's files", error))?;
+        let runs = disk::runs(&*self.disk)?.into_iter().map(LogFile::Run);
+        let segments = disk::segments(&*self.disk)?.into_iter().map(LogFile::Segment);
+        let old: Vec<LogFile> = runs.chain(segments).collect();
         self.begin_file(&mut tail)?;
         let mut frame = Frame::new();
         let mut bytes = 0;
         for (id, location) in live {
-            frame.object(id, &self.read(*location)?);
+            frame.object(id, &places::read(&*self.disk, id, *location)?);
             bytes += location.len as usize;
             if bytes >= self.options.unsaved_bytes {
                 self.write_again(&mut tail, std::mem::replace(&mut frame, Frame::new()))?;

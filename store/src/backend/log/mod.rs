@@ -1,10 +1,11 @@
-//! Owns the backend that appends: what is where, and who may see it. Must not know the bytes
+//! Owns the backend that appends: what becomes durable together, and who may see it. Must not know
+//! what is where (`places`, and `index` on disk, of which `tend` takes care), the bytes
 //! (`format`), how the files are read back (`recover`), how flushes are shared (`group`), the
 //! operating system (`disk`), nor how a log that nobody writes is examined (`scan`, `fsck`,
 //! `stat`), repaired and collected (`repair`, `gc`).
 //!
 //! ```text
-//!   put ──▶ unsaved ──┐                      ┌──▶ stored: id → file, offset
+//!   put ──▶ unsaved ──┐                      ┌──▶ places: id → file, offset
 //!                     ├──▶ one frame ──▶ disk ┤
 //!   set_heads ──▶ queue ┘  write + sync      └──▶ heads, which only now are visible
 //! ```
@@ -13,6 +14,7 @@
 //! flush of the last one succeeded: so a damaged frame with another one behind it was whole once,
 //! and one at the very end may never have been.
 
+mod audit;
 mod disk;
 #[cfg(unix)]
 mod folder;
@@ -20,18 +22,22 @@ mod format;
 mod fsck;
 mod gc;
 mod group;
+mod index;
+mod places;
 mod recover;
 mod repair;
 mod scan;
 mod stat;
+mod tend;
 
 use std::collections::{BTreeMap, HashMap};
 #[cfg(unix)]
 use std::path::Path;
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
-pub use self::disk::Disk;
+pub use self::audit::IndexFlaw;
 use self::disk::failed;
+pub use self::disk::{Disk, LogFile};
 use self::format::{Frame, Location, SegmentHeader};
 #[cfg(unix)]
 pub use self::fsck::fsck;
@@ -40,6 +46,8 @@ pub use self::fsck::{Examined, Lost, Report, fsck_on};
 pub use self::gc::gc;
 pub use self::gc::{Collected, gc_on};
 use self::group::{Group, Outcome};
+use self::index::{Entry, Run};
+use self::places::Places;
 #[cfg(unix)]
 pub use self::repair::repair;
 pub use self::repair::{Repaired, repair_on};
@@ -47,9 +55,10 @@ pub use self::scan::Flaw;
 #[cfg(unix)]
 pub use self::stat::stat;
 pub use self::stat::{Amount, Reach, Stat, stat_on};
+use self::tend::{Since, Work};
 use super::{Backend, HeadChange, check_size};
 use crate::codec::ObjectKind;
-use crate::error::{Damage, Place, StorageError};
+use crate::error::StorageError;
 use crate::id::{Id, IdPrefix};
 use crate::name::BranchName;
 
@@ -61,11 +70,14 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// How many bytes of objects may wait in memory for a flush.
     pub unsaved_bytes: usize,
+    /// Of how many objects it is kept in memory alone where they are, before that is written to
+    /// the index.
+    pub unindexed_objects: usize,
 }
 
 impl Default for LogOptions {
     fn default() -> LogOptions {
-        LogOptions { segment_bytes: 64 << 20, unsaved_bytes: 8 << 20 }
+        LogOptions { segment_bytes: 64 << 20, unsaved_bytes: 8 << 20, unindexed_objects: 1 << 16 }
     }
 }
 
@@ -80,38 +92,31 @@ pub struct Log {
     disk: Arc<dyn Disk>,
     options: LogOptions,
     is_read_only: bool,
-    objects: RwLock<Objects>,
-    heads: RwLock<BTreeMap<BranchName, Id>>,
+    places: Places,
+    heads: RwLock<Heads>,
     group: Group,
     /// Used only by the one who leads a flush.
     tail: Mutex<Tail>,
 }
 
-/// What goes into a frame.
-type Line = Vec<(Id, Arc<[u8]>)>;
-
-/// Where objects are.
-#[derive(Default)]
-struct Objects {
-    stored: HashMap<Id, Location>,
-    /// Those that wait for a flush, or are being flushed.
-    unsaved: HashMap<Id, Arc<[u8]>>,
-    /// Those that wait for a flush, in the order they were put.
-    line: Line,
-    line_bytes: usize,
-}
+type Heads = BTreeMap<BranchName, Id>;
 
 /// The end of the log, where the next frame goes.
 struct Tail {
     header: SegmentHeader,
     len: u64,
     sequence: u64,
+    /// What no run covers.
+    since: Since,
+    work: Work,
 }
 
 /// What is found when a log is opened.
 struct Found {
-    stored: HashMap<Id, Location>,
-    heads: BTreeMap<BranchName, Id>,
+    runs: Vec<Arc<Run>>,
+    /// What the runs do not say.
+    recent: HashMap<Id, Location>,
+    heads: Heads,
     tail: Tail,
 }
 
@@ -125,7 +130,7 @@ impl Log {
     /// Opens the log on this disk, or begins one there. What the last flush did not finish is cut
     /// off; any other damage is an error.
     pub fn open_on(disk: Arc<dyn Disk>, options: LogOptions) -> Result<Log, StorageError> {
-        let found = recover::recover(&*disk)?;
+        let found = recover::recover(&*disk, &options)?;
         Ok(Log::new(disk, options, found, false))
     }
 
@@ -152,17 +157,17 @@ impl Log {
     /// Opens the log on this disk as it is now, to be read only. What the last flush has not
     /// finished is passed over; any other damage is an error.
     pub fn open_read_only_on(disk: Arc<dyn Disk>) -> Result<Log, StorageError> {
-        let found = recover::look(&*disk)?;
+        let found = recover::look(&*disk, true)?;
         Ok(Log::new(disk, LogOptions::default(), found, true))
     }
 
     fn new(disk: Arc<dyn Disk>, options: LogOptions, found: Found, is_read_only: bool) -> Log {
-        let Found { stored, heads, tail } = found;
+        let Found { runs, recent, heads, tail } = found;
         Log {
             disk,
             options,
             is_read_only,
-            objects: RwLock::new(Objects { stored, ..Objects::default() }),
+            places: Places::new(runs, recent),
             heads: RwLock::new(heads),
             group: Group::default(),
             tail: Mutex::new(tail),
@@ -179,7 +184,8 @@ impl Log {
         if !moved.contains(&true) {
             return Outcome::Done(moved);
         }
-        let line = self.objects_mut().take_line();
+        let mut tail = self.tail.lock().expect(PANICKED);
+        let line = self.places.objects_mut().take_line();
         if changes.is_empty() && line.is_empty() {
             return Outcome::Done(moved);
         }
@@ -188,28 +194,28 @@ impl Log {
             frame.object(id, bytes);
         }
         frame.heads(&changes);
-        let appended = self.append(&mut self.tail.lock().expect(PANICKED), frame);
-        let mut objects = self.objects_mut();
-        match appended {
+        match self.append(&mut tail, frame) {
             Err(failure) => {
-                objects.put_back(line);
+                self.places.objects_mut().put_back(line);
                 failure
             }
             Ok(locations) => {
-                for (id, location) in locations {
-                    objects.unsaved.remove(&id);
-                    objects.stored.insert(id, location);
-                }
-                drop(objects);
-                let mut heads = self.heads.write().expect(PANICKED);
-                for HeadChange { branch, new, .. } in changes {
-                    match new {
-                        Some(new) => heads.insert(branch.clone(), *new),
-                        None => heads.remove(branch),
-                    };
-                }
+                let written = locations.len();
+                self.places.objects_mut().flush(locations);
+                self.move_heads(&changes);
+                self.tend(&mut tail, written);
                 Outcome::Done(moved)
             }
+        }
+    }
+
+    fn move_heads(&self, changes: &[&HeadChange]) {
+        let mut heads = self.heads.write().expect(PANICKED);
+        for HeadChange { branch, new, .. } in changes {
+            match new {
+                Some(new) => heads.insert(branch.clone(), *new),
+                None => heads.remove(branch),
+            };
         }
     }
 
@@ -234,24 +240,25 @@ impl Log {
         (moved.collect(), admitted)
     }
 
-    fn append(&self, tail: &mut Tail, frame: Frame) -> Result<Vec<(Id, Location)>, Outcome> {
+    fn append(&self, tail: &mut Tail, frame: Frame) -> Result<Vec<Entry>, Outcome> {
         if tail.len >= self.options.segment_bytes {
             self.begin_file(tail).map_err(Outcome::Refused)?;
         }
-        let number = tail.header.number;
+        let file = LogFile::Segment(tail.header.number);
         let (bytes, locations) = frame.finish(&tail.header, tail.sequence, tail.len);
-        if let Err(error) = self.disk.write(number, tail.len, &bytes) {
+        if let Err(error) = self.disk.write(file, tail.len, &bytes) {
             let error = failed("append to the store", error);
             // Half a frame must not stay: the next one goes where it began.
-            return Err(match self.disk.truncate(number, tail.len) {
+            return Err(match self.disk.truncate(file, tail.len) {
                 Ok(()) if matches!(error, StorageError::NoSpace) => Outcome::Refused(error),
                 Ok(()) | Err(_) => Outcome::Broken(error),
             });
         }
-        if let Err(error) = self.disk.sync(number) {
+        if let Err(error) = self.disk.sync(file) {
             return Err(Outcome::Broken(failed("flush the store", error)));
         }
         tail.len += bytes.len() as u64;
+        tail.since.bytes += bytes.len() as u64;
         tail.sequence += 1;
         Ok(locations)
     }
@@ -259,80 +266,33 @@ impl Log {
     fn begin_file(&self, tail: &mut Tail) -> Result<(), StorageError> {
         let header = SegmentHeader::new(tail.header.number + 1, tail.sequence);
         recover::begin_segment(&*self.disk, &header)?;
-        *tail = Tail { header, len: header.bytes().len() as u64, sequence: tail.sequence };
+        tail.since.leave(tail.header, tail.len);
+        (tail.header, tail.len) = (header, header.bytes().len() as u64);
         Ok(())
     }
 
-    fn read(&self, location: Location) -> Result<Arc<[u8]>, StorageError> {
-        let mut item = vec![0; location.item_len()];
-        let (file, offset) = (location.file, u64::from(location.offset));
-        self.disk.read(file, offset, &mut item).map_err(|e| failed("read the store", e))?;
-        match format::object_of(&item) {
-            Some(bytes) => Ok(bytes.into()),
-            None => {
-                let at = Place::File { file: self.disk.name(file), offset };
-                Err(StorageError::Corrupt { what: Damage::Checksum, at })
-            }
-        }
-    }
-
-    fn objects(&self) -> RwLockReadGuard<'_, Objects> {
-        self.objects.read().expect(PANICKED)
-    }
-
-    fn objects_mut(&self) -> RwLockWriteGuard<'_, Objects> {
-        self.objects.write().expect(PANICKED)
-    }
-
-    fn heads(&self) -> RwLockReadGuard<'_, BTreeMap<BranchName, Id>> {
+    fn heads(&self) -> RwLockReadGuard<'_, Heads> {
         self.heads.read().expect(PANICKED)
-    }
-}
-
-impl Objects {
-    fn add(&mut self, id: Id, bytes: &[u8]) {
-        let bytes: Arc<[u8]> = bytes.into();
-        self.line_bytes += bytes.len();
-        self.unsaved.insert(id, bytes.clone());
-        self.line.push((id, bytes));
-    }
-
-    fn take_line(&mut self) -> Line {
-        self.line_bytes = 0;
-        std::mem::take(&mut self.line)
-    }
-
-    /// Puts what could not be saved before what came since.
-    fn put_back(&mut self, mut line: Line) {
-        self.line_bytes += line.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
-        line.append(&mut self.line);
-        self.line = line;
     }
 }
 
 impl Backend for Log {
     fn get(&self, id: &Id) -> Result<Option<Arc<[u8]>>, StorageError> {
-        let location = {
-            let objects = self.objects();
-            if let Some(bytes) = objects.unsaved.get(id) {
-                return Ok(Some(bytes.clone()));
-            }
-            match objects.stored.get(id) {
-                Some(location) => *location,
-                None => return Ok(None),
-            }
-        };
-        self.read(location).map(Some)
+        self.healed(|| self.places.get(&*self.disk, id))
     }
 
     fn put(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
         check_size(bytes)?;
         self.check_writable()?;
-        if self.objects().line_bytes >= self.options.unsaved_bytes {
+        if self.places.objects().line_bytes() >= self.options.unsaved_bytes {
             self.sync()?;
         }
-        let mut objects = self.objects_mut();
-        if !objects.stored.contains_key(id) && !objects.unsaved.contains_key(id) {
+        if self.healed(|| self.places.contains(&*self.disk, id))? {
+            return Ok(());
+        }
+        let mut objects = self.places.objects_mut();
+        // Someone else may have put it meanwhile.
+        if !objects.has(id) {
             objects.add(*id, bytes);
         }
         Ok(())
@@ -361,11 +321,7 @@ impl Backend for Log {
         prefix: &IdPrefix,
         limit: usize,
     ) -> Result<Vec<Id>, StorageError> {
-        let objects = self.objects();
-        let stored = objects.stored.iter().map(|(id, location)| (id, location.kind));
-        let unsaved = objects.unsaved.iter().map(|(id, bytes)| (id, ObjectKind::of(bytes)));
-        let of_kind = stored.chain(unsaved).filter(|(_, it)| *it == Some(kind));
-        Ok(of_kind.map(|(id, _)| *id).filter(|id| prefix.matches(id)).take(limit).collect())
+        self.healed(|| self.places.with_prefix(&*self.disk, kind, prefix, limit))
     }
 }
 

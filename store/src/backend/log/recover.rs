@@ -2,18 +2,28 @@
 //! Must not know who uses it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use super::disk::{Disk, failed};
+use super::disk::{self, Disk, LogFile, failed};
 use super::format::{
     self, BadItem, FRAME_HEADER_BYTES, FrameHeader, Item, Location, NoHeader, SEGMENT_HEADER_BYTES,
     SegmentHeader, VERSION,
 };
-use super::{Found, Tail};
+use super::index::{self, Covered, Run, Unread};
+use super::tend::{self, Since, Work};
+use super::{Found, LogOptions, Tail};
 use crate::error::{Damage, Place, StorageError};
 
-/// Reads all files, and cuts off what the last flush did not finish.
-pub(super) fn recover(disk: &dyn Disk) -> Result<Found, StorageError> {
-    let mut found = read(disk, Unfinished::Cut)?;
+/// Reads what the index does not say, brings that up to date, and cuts off what the last flush did
+/// not finish.
+pub(super) fn recover(disk: &dyn Disk, options: &LogOptions) -> Result<Found, StorageError> {
+    let mut found = loop {
+        match read(disk, How::Recover(options)) {
+            Ok(found) => break found,
+            Err(Unread::Damaged(run)) => tend::remove(disk, run)?,
+            Err(Unread::Failed(error)) => return Err(error),
+        }
+    };
     if found.tail.len == 0 {
         let header = found.tail.header;
         begin_segment(disk, &header)?;
@@ -22,36 +32,108 @@ pub(super) fn recover(disk: &dyn Disk) -> Result<Found, StorageError> {
     Ok(found)
 }
 
-/// Reads all files as they are, up to what a flush has not finished.
-pub(super) fn look(disk: &dyn Disk) -> Result<Found, StorageError> {
-    read(disk, Unfinished::Leave)
+/// Reads all as it is, up to what a flush has not finished: with the help of the index, or past
+/// it.
+pub(super) fn look(disk: &dyn Disk, with_index: bool) -> Result<Found, StorageError> {
+    match read(disk, How::Look { with_index }) {
+        Ok(found) => Ok(found),
+        Err(Unread::Failed(error)) => Err(error),
+        Err(Unread::Damaged(_)) => unreachable!("BUG: nothing was looked up in the index"),
+    }
 }
 
-/// What is done to the rest of a flush that did not finish, or has not yet.
+/// For what a log is read.
 #[derive(Clone, Copy)]
-enum Unfinished {
-    Cut,
-    Leave,
+enum How<'a> {
+    /// To write to it: the rest of a flush that did not finish is cut off.
+    Recover(&'a LogOptions),
+    /// To read it: the rest of a flush that has not finished yet is left.
+    Look { with_index: bool },
 }
 
-fn read(disk: &dyn Disk, unfinished: Unfinished) -> Result<Found, StorageError> {
-    let files = disk.files().map_err(|error| failed("list the store's files", error))?;
-    let header = SegmentHeader::new(files.first().copied().unwrap_or(1), 1);
-    let tail = Tail { header, len: 0, sequence: header.first };
-    let mut found = Found { stored: HashMap::new(), heads: BTreeMap::new(), tail };
+fn read(disk: &dyn Disk, how: How<'_>) -> Result<Found, Unread> {
+    let files = disk::segments(disk)?;
     for (at, file) in files.iter().enumerate() {
-        let is_last = at + 1 == files.len();
         if *file != files[0].wrapping_add(at as u32) {
-            return Err(damaged(disk, *file, 0, Damage::Gap));
+            return Err(damaged(disk, *file, 0, Damage::Gap).into());
         }
-        Segment { disk, file: *file, is_last, is_first: at == 0, unfinished }.read(&mut found)?;
+    }
+    let runs = match how {
+        How::Look { with_index: false } => Vec::new(),
+        How::Look { with_index: true } | How::Recover(_) => {
+            index::chain(disk, &present(disk, &files)?)?
+        }
+    };
+    let work = Work::after(disk::runs(disk)?.into_iter());
+    if matches!(how, How::Recover(_)) {
+        remove_others(disk, &runs)?;
+    }
+    let mut found = Found::behind(runs, files.first().copied().unwrap_or(1), work);
+    let begin = found.tail.header.number;
+    for (at, file) in files.iter().enumerate().filter(|(_, file)| **file >= begin) {
+        let (is_last, is_first) = (at + 1 == files.len(), *file == begin);
+        Segment { disk, file: *file, is_last, is_first, how }.read(&mut found)?;
     }
     Ok(found)
 }
 
+/// The segments up to one whose header is damaged, if there is one.
+pub(super) fn present(
+    disk: &dyn Disk,
+    files: &[u32],
+) -> Result<BTreeMap<u32, Covered>, StorageError> {
+    let io = |error| failed("read the store", error);
+    let mut present = BTreeMap::new();
+    for number in files {
+        let file = LogFile::Segment(*number);
+        let len = disk.len(file).map_err(io)?;
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        if len < bytes.len() as u64 {
+            break;
+        }
+        disk.read(file, 0, &mut bytes).map_err(io)?;
+        match SegmentHeader::parse(&bytes) {
+            Ok(header) if header.number == *number => {
+                present.insert(*number, Covered { header, len });
+            }
+            Ok(_) | Err(_) => break,
+        }
+    }
+    Ok(present)
+}
+
+/// Removes runs that nobody needs: what a merge or an unfinished one left, or of other segments.
+fn remove_others(disk: &dyn Disk, runs: &[Arc<Run>]) -> Result<(), StorageError> {
+    for number in disk::runs(disk)? {
+        if !runs.iter().any(|run| run.number == number) {
+            tend::remove(disk, number)?;
+        }
+    }
+    Ok(())
+}
+
+impl Found {
+    /// What these runs say, of a log whose first file this is.
+    fn behind(runs: Vec<Arc<Run>>, first: u32, work: Work) -> Found {
+        let last = runs.last().map(|run| &run.trailer);
+        let heads = last.map(|trailer| trailer.heads.clone()).unwrap_or_default();
+        let tail = match last {
+            Some(trailer) => {
+                let Covered { header, len } = trailer.end();
+                Tail { header, len, sequence: trailer.to, since: Since::new(trailer.to), work }
+            }
+            None => {
+                let header = SegmentHeader::new(first, 1);
+                Tail { header, len: 0, sequence: 1, since: Since::new(1), work }
+            }
+        };
+        Found { runs, recent: HashMap::new(), heads, tail }
+    }
+}
+
 /// Makes a file in which nothing is but its header.
 pub(super) fn begin_segment(disk: &dyn Disk, header: &SegmentHeader) -> Result<(), StorageError> {
-    let file = header.number;
+    let file = LogFile::Segment(header.number);
     disk.create(file)
         .and_then(|()| disk.write(file, 0, &header.bytes()))
         .and_then(|()| disk.sync(file))
@@ -63,28 +145,39 @@ struct Segment<'a> {
     disk: &'a dyn Disk,
     file: u32,
     is_last: bool,
+    /// Whether it is the first to be read, of which the index may say a part.
     is_first: bool,
-    unfinished: Unfinished,
+    how: How<'a>,
 }
 
 impl Segment<'_> {
-    fn read(&self, found: &mut Found) -> Result<(), StorageError> {
-        let len = self.disk.len(self.file).map_err(|error| failed("read the store", error))?;
-        let Some(header) = self.header(len, found)? else { return Ok(()) };
-        let mut sequence = header.first;
-        let mut at = SEGMENT_HEADER_BYTES as u64;
-        while at < len {
-            match self.frame(&header, sequence, at, len, found)? {
-                Some(end) => at = end,
-                None => {
-                    self.check_unfinished(&header, sequence, at, len)?;
-                    self.cut(at)?;
-                    break;
-                }
-            }
-            sequence += 1;
+    fn read(&self, found: &mut Found) -> Result<(), Unread> {
+        let len = self.disk.len(LogFile::Segment(self.file));
+        let len = len.map_err(|error| failed("read the store", error))?;
+        let Tail { header: last, len: last_len, .. } = found.tail;
+        if !self.is_first {
+            found.tail.since.leave(last, last_len);
         }
-        found.tail = Tail { header, len: at, sequence };
+        let Some(header) = self.header(len, found)? else { return Ok(()) };
+        let tail = &mut found.tail;
+        if self.is_first && tail.len == 0 {
+            (tail.sequence, tail.since) = (header.first, Since::new(header.first));
+        }
+        let begin = if self.is_first { tail.len } else { 0 };
+        (tail.header, tail.len) = (header, begin.max(SEGMENT_HEADER_BYTES as u64));
+        while found.tail.len < len {
+            let (at, sequence) = (found.tail.len, found.tail.sequence);
+            let Some(end) = self.frame(&header, sequence, at, len, found)? else {
+                self.check_unfinished(&header, sequence, at, len)?;
+                self.cut(at)?;
+                break;
+            };
+            found.tail.since.bytes += end - at;
+            (found.tail.len, found.tail.sequence) = (end, sequence + 1);
+            if let How::Recover(options) = self.how {
+                found.settle(self.disk, options)?;
+            }
+        }
         Ok(())
     }
 
@@ -105,7 +198,7 @@ impl Segment<'_> {
             }
             Err(NoHeader::Damaged) if may_be_torn => {
                 let header = SegmentHeader::new(self.file, found.tail.sequence);
-                found.tail = Tail { header, len: 0, sequence: header.first };
+                (found.tail.header, found.tail.len) = (header, 0);
                 Ok(None)
             }
             Err(NoHeader::Damaged) => Err(self.damaged(0, Damage::Header)),
@@ -148,7 +241,7 @@ impl Segment<'_> {
                     let offset = u32::try_from(start + at as u64)
                         .map_err(|_| self.damaged(start, Damage::Order))?;
                     let location = Location { file: self.file, offset, len: len as u32, kind };
-                    found.stored.insert(id, location);
+                    found.recent.insert(id, location);
                 }
                 Item::Heads(heads) => {
                     for (branch, head) in heads {
@@ -179,12 +272,13 @@ impl Segment<'_> {
     }
 
     fn cut(&self, at: u64) -> Result<(), StorageError> {
-        match self.unfinished {
-            Unfinished::Leave => Ok(()),
-            Unfinished::Cut => self
+        let file = LogFile::Segment(self.file);
+        match self.how {
+            How::Look { .. } => Ok(()),
+            How::Recover(_) => self
                 .disk
-                .truncate(self.file, at)
-                .and_then(|()| self.disk.sync(self.file))
+                .truncate(file, at)
+                .and_then(|()| self.disk.sync(file))
                 .map_err(|error| failed("cut off an unfinished flush", error)),
         }
     }
@@ -224,7 +318,8 @@ impl Segment<'_> {
     }
 
     fn fill(&self, at: u64, into: &mut [u8]) -> Result<(), StorageError> {
-        self.disk.read(self.file, at, into).map_err(|error| failed("read the store", error))
+        let file = LogFile::Segment(self.file);
+        self.disk.read(file, at, into).map_err(|error| failed("read the store", error))
     }
 
     fn damaged(&self, offset: u64, what: Damage) -> StorageError {
@@ -233,5 +328,6 @@ impl Segment<'_> {
 }
 
 fn damaged(disk: &dyn Disk, file: u32, offset: u64, what: Damage) -> StorageError {
-    StorageError::Corrupt { what, at: Place::File { file: disk.name(file), offset } }
+    let file = disk.name(LogFile::Segment(file));
+    StorageError::Corrupt { what, at: Place::File { file, offset } }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::disk::{Disk, failed};
+use super::disk::{Disk, LogFile, failed};
 use super::fsck::{Report, examine};
 use super::scan::{Found, scan};
 use super::{Log, LogOptions};
@@ -49,7 +49,8 @@ pub fn repair_on(from: &dyn Disk, to: Arc<dyn Disk>) -> Result<Repaired, Storage
     objects.sort_by_key(|(_, found)| (found.file, found.offset));
     for (id, Found { file, offset, len, .. }) in objects {
         let mut bytes = vec![0; *len];
-        from.read(*file, *offset, &mut bytes).map_err(|error| failed("read the store", error))?;
+        let file = LogFile::Segment(*file);
+        from.read(file, *offset, &mut bytes).map_err(|error| failed("read the store", error))?;
         to.put(id, &bytes)?;
     }
     let known = damaged.branches.iter();

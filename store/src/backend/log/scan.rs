@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-use super::disk::{Disk, failed};
+use super::disk::{self, Disk, LogFile, failed};
 use super::format::{
     self, FRAME_HEADER_BYTES, FrameHeader, Item, NoHeader, OBJECT_AT, SEGMENT_HEADER_BYTES,
     SegmentHeader, VERSION,
@@ -62,15 +62,16 @@ pub struct Flaw {
 /// Reads all files, changes none, and stops at nothing but a disk that cannot be read.
 pub(super) fn scan(disk: &dyn Disk) -> Result<Scan, StorageError> {
     let io = |error| failed("read the store", error);
-    let files = disk.files().map_err(io)?;
+    let files = disk::segments(disk)?;
     let mut scan = Scan { files: files.len(), ..Scan::default() };
     let mut expected: Option<(u32, u64)> = None;
     for (at, number) in files.iter().enumerate() {
-        let len = usize::try_from(disk.len(*number).map_err(io)?);
+        let file = LogFile::Segment(*number);
+        let len = usize::try_from(disk.len(file).map_err(io)?);
         let mut bytes = vec![0; len.expect("BUG: a file larger than the memory's addresses")];
-        disk.read(*number, 0, &mut bytes).map_err(io)?;
+        disk.read(file, 0, &mut bytes).map_err(io)?;
         let is_last = at + 1 == files.len();
-        let name = disk.name(*number);
+        let name = disk.name(file);
         let sequence = expected.map(|(_, sequence)| sequence);
         let mut file = File { scan: &mut scan, bytes, number: *number, name, is_last };
         if expected.is_some_and(|(next, _)| next != *number) {
