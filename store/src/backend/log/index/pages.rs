@@ -1,43 +1,61 @@
 //! Owns the pages of runs that are kept in memory: a bounded number. Must not know what is in
 //! them.
+//!
+//! Each page has one place where it can be, so that a look costs a lock that nobody else wants and
+//! little more. The heads of groups, where most looks end, have places that no other page takes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use super::Unread;
-use super::page::Page;
+use super::page::{GROUP_PAGES, PAGE_BYTES, Page};
 use super::run::Run;
 use crate::backend::log::disk::Disk;
-use crate::cache::Bounded;
 
-/// Half of how many pages are kept in each part: 32 MB in all.
-const HALF: usize = 256;
-/// The parts, each behind a lock of its own.
-const PARTS: usize = 16;
+/// Of each of the two sorts: 16 MB.
+const PLACES: usize = 4096;
+/// Puts the pages of different runs far apart.
+const SPREAD: usize = 1583;
 
-/// The pages that were looked at of late, by run and number.
+/// The pages that were looked at of late.
 pub(in crate::backend::log) struct Pages {
-    parts: Vec<Mutex<Part>>,
+    heads: Vec<Mutex<Kept>>,
+    entries: Vec<Mutex<Kept>>,
 }
 
-type Part = Bounded<(u32, u32), Arc<Page>>;
+/// A page that is kept.
+#[derive(Default)]
+struct Kept {
+    /// The run and number, if there is one.
+    of: Option<(u32, u32)>,
+    page: Option<Box<Page>>,
+}
 
 impl Pages {
     pub(in crate::backend::log) fn new() -> Pages {
-        Pages { parts: (0..PARTS).map(|_| Mutex::new(Bounded::new(HALF))).collect() }
+        let places = || (0..PLACES).map(|_| Mutex::default()).collect();
+        Pages { heads: places(), entries: places() }
     }
 
-    /// A page of a run, checked.
-    pub(super) fn get(&self, disk: &dyn Disk, run: &Run, number: u32) -> Result<Arc<Page>, Unread> {
-        let key = (run.number, number);
-        let part = &self.parts[number as usize % PARTS];
-        let known = part.lock().expect(PANICKED).get(&key);
-        if let Some(page) = known {
-            return Ok(page);
+    /// Looks at a page of a run, which is checked.
+    pub(super) fn look<T>(
+        &self,
+        disk: &dyn Disk,
+        run: &Run,
+        number: u32,
+        look: impl FnOnce(&Page) -> T,
+    ) -> Result<T, Unread> {
+        let (group, at) = (number as usize / (1 + GROUP_PAGES), number as usize);
+        let is_head = at % (1 + GROUP_PAGES) == 0;
+        let (places, at) = if is_head { (&self.heads, group) } else { (&self.entries, at) };
+        let place = &places[(at + run.number as usize * SPREAD) % PLACES];
+        let mut kept = place.lock().expect("BUG: a thread panicked while it looked at a page");
+        let Kept { of, page } = &mut *kept;
+        let page = page.get_or_insert_with(|| Box::new([0; PAGE_BYTES]));
+        if *of != Some((run.number, number)) {
+            *of = None;
+            run.read(disk, number, page)?;
+            *of = Some((run.number, number));
         }
-        let page = run.read(disk, number)?;
-        part.lock().expect(PANICKED).insert(key, page.clone());
-        Ok(page)
+        Ok(look(page))
     }
 }
-
-const PANICKED: &str = "BUG: a thread panicked inside the cache of pages";

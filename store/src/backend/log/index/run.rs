@@ -68,12 +68,11 @@ impl Run {
             return Ok(None);
         };
         let count = self.count_in(group);
-        let head = pages.get(disk, self, head_of(group))?;
-        let Some(at) = page::page_of(&head, count.div_ceil(PAGE_ENTRIES), id) else {
-            return Ok(None);
-        };
-        let page = pages.get(disk, self, head_of(group) + 1 + at as u32)?;
-        Ok(page::find(&page, (count - at * PAGE_ENTRIES).min(PAGE_ENTRIES), id))
+        let which = |head: &Page| page::page_of(head, count.div_ceil(PAGE_ENTRIES), id);
+        let Some(at) = pages.look(disk, self, head_of(group), which)? else { return Ok(None) };
+        let find =
+            |page: &Page| page::find(page, (count - at * PAGE_ENTRIES).min(PAGE_ENTRIES), id);
+        pages.look(disk, self, head_of(group) + 1 + at as u32, find)
     }
 
     /// How many entries are in a group.
@@ -82,15 +81,14 @@ impl Run {
         (self.count() - before).min(GROUP_ENTRIES as u64) as usize
     }
 
-    pub(super) fn read(&self, disk: &dyn Disk, number: u32) -> Result<Arc<Page>, Unread> {
-        let mut page = Arc::new([0; PAGE_BYTES]);
-        let into = Arc::get_mut(&mut page).expect("BUG: a fresh page is shared");
+    pub(super) fn read(&self, disk: &dyn Disk, number: u32, into: &mut Page) -> Result<(), Unread> {
         let offset = u64::from(number) * PAGE_BYTES as u64;
         disk.read(self.file(), offset, into).map_err(|error| unread(self.number, error))?;
-        if !page::is_whole(&page, self.salt, number) {
-            return Err(Unread::Damaged(self.number));
+        if page::is_whole(into, self.salt, number) {
+            Ok(())
+        } else {
+            Err(Unread::Damaged(self.number))
         }
-        Ok(page)
     }
 
     /// All entries of a group, past the cache.
