@@ -30,6 +30,7 @@ mod diff;
 mod error;
 mod history;
 mod id;
+mod id_map;
 mod lazy;
 mod merge;
 mod name;

@@ -14,6 +14,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use crate::backend::HeadChange;
 use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
 use crate::id::Id;
+use crate::id_map::IdMap;
 use crate::name::BranchName;
 
 /// The version of the files.
@@ -130,23 +131,75 @@ impl FrameHeader {
 }
 
 /// A frame being made.
+#[derive(Clone)]
 pub(super) struct Frame {
     bytes: Vec<u8>,
-    /// Objects and where in the frame their items are.
-    objects: Vec<(Id, usize, usize, Option<ObjectKind>)>,
+    /// Objects, and where in the frame they are.
+    objects: IdMap<Held>,
+    /// Where the last object ends.
+    end: usize,
+}
+
+/// An object in a frame: where its item begins, and how long it is itself.
+#[derive(Clone, Copy)]
+struct Held {
+    at: usize,
+    len: usize,
+    kind: Option<ObjectKind>,
+}
+
+impl Default for Frame {
+    fn default() -> Frame {
+        let bytes = vec![0; FRAME_HEADER_BYTES];
+        Frame { bytes, objects: IdMap::default(), end: FRAME_HEADER_BYTES }
+    }
 }
 
 impl Frame {
-    pub(super) fn new() -> Frame {
-        Frame { bytes: vec![0; FRAME_HEADER_BYTES], objects: Vec::new() }
+    /// How many bytes there are of objects, with what is written around them.
+    pub(super) fn object_bytes(&self) -> usize {
+        self.end - FRAME_HEADER_BYTES
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    pub(super) fn has(&self, id: &Id) -> bool {
+        self.objects.contains_key(id)
+    }
+
+    pub(super) fn get(&self, id: &Id) -> Option<&[u8]> {
+        let Held { at, len, .. } = self.objects.get(id)?;
+        Some(&self.bytes[at + OBJECT_AT..][..*len])
+    }
+
+    /// All objects and their kinds.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = (&Id, Option<ObjectKind>)> {
+        self.objects.iter().map(|(id, held)| (id, held.kind))
+    }
+
+    /// Adds an object that is not in it.
     pub(super) fn object(&mut self, id: &Id, object: &[u8]) {
         let at = self.begin(OBJECT);
-        self.objects.push((*id, at, object.len(), ObjectKind::of(object)));
+        let held = Held { at, len: object.len(), kind: ObjectKind::of(object) };
+        self.objects.insert(*id, held);
         self.bytes.extend_from_slice(id.as_bytes());
         self.bytes.extend_from_slice(object);
-        self.end(at);
+        self.finish(at);
+        self.end = self.bytes.len();
+    }
+
+    /// Adds all objects of another one that are not in it, behind its own, and forgets heads.
+    pub(super) fn append(&mut self, other: &Frame) {
+        self.bytes.truncate(self.end);
+        let mut objects: Vec<(&Id, &Held)> = other.objects.iter().collect();
+        objects.sort_by_key(|(_, held)| held.at);
+        for (id, _) in objects {
+            if !self.has(id) {
+                self.object(id, other.get(id).expect("BUG: an object of a frame is not in it"));
+            }
+        }
     }
 
     pub(super) fn heads(&mut self, changes: &[&HeadChange]) {
@@ -155,26 +208,28 @@ impl Frame {
         }
         let at = self.begin(HEADS);
         self.bytes.extend_from_slice(&encode_heads(changes));
-        self.end(at);
+        self.finish(at);
     }
 
-    /// The frame's bytes, and where its objects are once they are written.
-    pub(super) fn finish(
-        mut self,
-        segment: &SegmentHeader,
-        sequence: u64,
-        offset: u64,
-    ) -> (Vec<u8>, Vec<(Id, Location)>) {
+    /// Its bytes as the frame with this number of a segment.
+    pub(super) fn seal(&mut self, segment: &SegmentHeader, sequence: u64) {
         let len = u32::try_from(self.bytes.len() - FRAME_HEADER_BYTES)
             .expect("BUG: a frame longer than what may wait for a flush");
         let header = FrameHeader { len, sequence };
         self.bytes[..FRAME_HEADER_BYTES].copy_from_slice(&header.bytes(segment.salt));
-        let locations = self.objects.into_iter().map(|(id, at, len, kind)| {
-            let offset = u32::try_from(offset + at as u64)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where its objects are once it is at this place of a segment.
+    pub(super) fn locations(&self, file: u32, offset: u64) -> impl Iterator<Item = (Id, Location)> {
+        self.objects.iter().map(move |(id, Held { at, len, kind })| {
+            let offset = u32::try_from(offset + *at as u64)
                 .expect("BUG: a segment longer than where a new one begins");
-            (id, Location { file: segment.number, offset, len: len as u32, kind })
-        });
-        (self.bytes, locations.collect())
+            (*id, Location { file, offset, len: *len as u32, kind: *kind })
+        })
     }
 
     fn begin(&mut self, kind: u8) -> usize {
@@ -184,7 +239,7 @@ impl Frame {
         at
     }
 
-    fn end(&mut self, at: usize) {
+    fn finish(&mut self, at: usize) {
         let len = (self.bytes.len() - at - ITEM_HEADER_BYTES) as u32;
         self.bytes[at + 4..at + 8].copy_from_slice(&len.to_le_bytes());
         let crc = crc32fast::hash(&self.bytes[at + 4..]);

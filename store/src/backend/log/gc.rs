@@ -97,14 +97,11 @@ impl Log {
         let segments = disk::segments(&*self.disk)?.into_iter().map(LogFile::Segment);
         let old: Vec<LogFile> = runs.chain(segments).collect();
         self.begin_file(&mut tail)?;
-        let mut frame = Frame::new();
-        let mut bytes = 0;
+        let mut frame = Frame::default();
         for (id, location) in live {
             frame.object(id, &places::read(&*self.disk, id, *location)?);
-            bytes += location.len as usize;
-            if bytes >= self.options.unsaved_bytes {
-                self.write_again(&mut tail, std::mem::replace(&mut frame, Frame::new()))?;
-                bytes = 0;
+            if frame.object_bytes() >= self.options.unsaved_bytes {
+                self.write_again(&mut tail, std::mem::take(&mut frame))?;
             }
         }
         let heads: Vec<HeadChange> = self
@@ -120,8 +117,10 @@ impl Log {
         Ok(())
     }
 
-    fn write_again(&self, tail: &mut Tail, frame: Frame) -> Result<(), StorageError> {
-        match self.append(tail, frame) {
+    fn write_again(&self, tail: &mut Tail, mut frame: Frame) -> Result<(), StorageError> {
+        self.make_room(tail)?;
+        frame.seal(&tail.header, tail.sequence);
+        match self.append(tail, &frame) {
             Ok(_) => Ok(()),
             Err(Outcome::Refused(error) | Outcome::Broken(error)) => Err(error),
             Err(Outcome::Done(_)) => unreachable!("BUG: an error that is none"),

@@ -46,7 +46,7 @@ pub use self::fsck::{Examined, Lost, Report, fsck_on};
 pub use self::gc::gc;
 pub use self::gc::{Collected, gc_on};
 use self::group::{Group, Outcome};
-use self::index::{Entry, Run};
+use self::index::Run;
 use self::places::Places;
 #[cfg(unix)]
 pub use self::repair::repair;
@@ -60,6 +60,7 @@ use super::{Backend, HeadChange, check_size};
 use crate::codec::ObjectKind;
 use crate::error::StorageError;
 use crate::id::{Id, IdPrefix};
+use crate::id_map::IdMap;
 use crate::name::BranchName;
 
 /// How a log is kept.
@@ -115,7 +116,7 @@ struct Tail {
 struct Found {
     runs: Vec<Arc<Run>>,
     /// What the runs do not say.
-    recent: HashMap<Id, Location>,
+    recent: IdMap<Location>,
     heads: Heads,
     tail: Tail,
 }
@@ -185,28 +186,23 @@ impl Log {
             return Outcome::Done(moved);
         }
         let mut tail = self.tail.lock().expect(PANICKED);
-        let line = self.places.objects_mut().take_line();
-        if changes.is_empty() && line.is_empty() {
+        if changes.is_empty() && self.places.objects().waiting().len() == 0 {
             return Outcome::Done(moved);
         }
-        let mut frame = Frame::new();
-        for (id, bytes) in &line {
-            frame.object(id, bytes);
+        if let Err(error) = self.make_room(&mut tail) {
+            return Outcome::Refused(error);
         }
-        frame.heads(&changes);
-        match self.append(&mut tail, frame) {
-            Err(failure) => {
-                self.places.objects_mut().put_back(line);
-                failure
-            }
-            Ok(locations) => {
-                let written = locations.len();
-                self.places.objects_mut().flush(locations);
-                self.move_heads(&changes);
-                self.tend(&mut tail, written);
-                Outcome::Done(moved)
-            }
+        let seal = |frame: &mut Frame| frame.seal(&tail.header, tail.sequence);
+        let frame = self.places.objects_mut().begin_flush(&changes, seal);
+        let (file, at) = (tail.header.number, tail.len);
+        if let Err(failure) = self.append(&mut tail, &frame) {
+            self.places.objects_mut().undo_flush();
+            return failure;
         }
+        self.places.objects_mut().end_flush(file, at);
+        self.move_heads(&changes);
+        self.tend(&mut tail, frame.len());
+        Outcome::Done(moved)
     }
 
     fn move_heads(&self, changes: &[&HeadChange]) {
@@ -240,13 +236,16 @@ impl Log {
         (moved.collect(), admitted)
     }
 
-    fn append(&self, tail: &mut Tail, frame: Frame) -> Result<Vec<Entry>, Outcome> {
-        if tail.len >= self.options.segment_bytes {
-            self.begin_file(tail).map_err(Outcome::Refused)?;
-        }
+    /// Begins a file if the last one is full.
+    fn make_room(&self, tail: &mut Tail) -> Result<(), StorageError> {
+        if tail.len >= self.options.segment_bytes { self.begin_file(tail) } else { Ok(()) }
+    }
+
+    /// Writes a frame that is sealed.
+    fn append(&self, tail: &mut Tail, frame: &Frame) -> Result<(), Outcome> {
         let file = LogFile::Segment(tail.header.number);
-        let (bytes, locations) = frame.finish(&tail.header, tail.sequence, tail.len);
-        if let Err(error) = self.disk.write(file, tail.len, &bytes) {
+        let bytes = frame.bytes();
+        if let Err(error) = self.disk.write(file, tail.len, bytes) {
             let error = failed("append to the store", error);
             // Half a frame must not stay: the next one goes where it began.
             return Err(match self.disk.truncate(file, tail.len) {
@@ -260,7 +259,7 @@ impl Log {
         tail.len += bytes.len() as u64;
         tail.since.bytes += bytes.len() as u64;
         tail.sequence += 1;
-        Ok(locations)
+        Ok(())
     }
 
     fn begin_file(&self, tail: &mut Tail) -> Result<(), StorageError> {
@@ -284,7 +283,7 @@ impl Backend for Log {
     fn put(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
         check_size(bytes)?;
         self.check_writable()?;
-        if self.places.objects().line_bytes() >= self.options.unsaved_bytes {
+        if self.places.objects().waiting().object_bytes() >= self.options.unsaved_bytes {
             self.sync()?;
         }
         if self.healed(|| self.places.contains(&*self.disk, id))? {
@@ -293,7 +292,7 @@ impl Backend for Log {
         let mut objects = self.places.objects_mut();
         // Someone else may have put it meanwhile.
         if !objects.has(id) {
-            objects.add(*id, bytes);
+            objects.add(id, bytes);
         }
         Ok(())
     }

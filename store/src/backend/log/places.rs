@@ -5,16 +5,18 @@
 //!   put ─▶ unsaved ── flush ─▶ recent ── many ─▶ leaving ── run written ─▶ runs
 //! ```
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::PANICKED;
 use super::disk::{Disk, LogFile, failed};
-use super::format::{self, Location};
+use super::format::{self, Frame, Location};
 use super::index::{self, Cursor, Entry, Pages, Run, Unread};
+use crate::backend::HeadChange;
 use crate::codec::ObjectKind;
 use crate::error::{Damage, Place, StorageError};
 use crate::id::{Id, IdPrefix};
+use crate::id_map::IdMap;
 
 /// Where objects are. Who takes both locks takes `runs` first.
 pub(super) struct Places {
@@ -25,25 +27,21 @@ pub(super) struct Places {
     objects: RwLock<Objects>,
 }
 
-/// What goes into a frame.
-pub(super) type Line = Vec<(Id, Arc<[u8]>)>;
-
 /// Objects that no run tells of.
 #[derive(Default)]
 pub(super) struct Objects {
     /// Those that were flushed since the last run was begun.
-    pub(super) recent: HashMap<Id, Location>,
+    pub(super) recent: IdMap<Location>,
     /// Those for which a run is being written.
     pub(super) leaving: Option<Arc<Vec<Entry>>>,
-    /// Those that wait for a flush, or are being flushed.
-    unsaved: HashMap<Id, Arc<[u8]>>,
-    /// Those that wait for a flush, in the order they were put.
-    line: Line,
-    line_bytes: usize,
+    /// Those that are being flushed.
+    flushing: Option<Arc<Frame>>,
+    /// Those that wait for a flush.
+    waiting: Frame,
 }
 
 impl Places {
-    pub(super) fn new(runs: Vec<Arc<Run>>, recent: HashMap<Id, Location>) -> Places {
+    pub(super) fn new(runs: Vec<Arc<Run>>, recent: IdMap<Location>) -> Places {
         let objects = Objects { recent, ..Objects::default() };
         Places { pages: Pages::new(), runs: RwLock::new(runs), objects: RwLock::new(objects) }
     }
@@ -52,8 +50,8 @@ impl Places {
         let runs = self.runs();
         let known = {
             let objects = self.objects();
-            if let Some(bytes) = objects.unsaved.get(id) {
-                return Ok(Some(bytes.clone()));
+            if let Some(bytes) = objects.unsaved().find_map(|frame| frame.get(id)) {
+                return Ok(Some(bytes.into()));
             }
             objects.flushed(id)
         };
@@ -92,7 +90,7 @@ impl Places {
             let recent = objects.recent.iter().map(|(id, location)| (id, location.kind));
             let leaving = objects.leaving.iter().flat_map(|it| it.iter());
             let leaving = leaving.map(|(id, location)| (id, location.kind));
-            let unsaved = objects.unsaved.iter().map(|(id, bytes)| (id, ObjectKind::of(bytes)));
+            let unsaved = objects.unsaved().flat_map(Frame::kinds);
             let in_memory = recent.chain(leaving).chain(unsaved);
             let wanted = in_memory.filter(|(id, it)| *it == Some(kind) && prefix.matches(id));
             found.extend(wanted.map(|(id, _)| *id).take(limit));
@@ -112,9 +110,9 @@ impl Places {
     }
 
     /// All that is flushed, by id.
-    pub(super) fn all(&self, disk: &dyn Disk) -> Result<HashMap<Id, Location>, Unread> {
+    pub(super) fn all(&self, disk: &dyn Disk) -> Result<IdMap<Location>, Unread> {
         let runs = self.runs();
-        let mut all = HashMap::new();
+        let mut all = IdMap::default();
         for run in runs.iter() {
             let mut cursor = Cursor::new(run);
             while let Some((id, location)) = cursor.next(disk)? {
@@ -148,7 +146,11 @@ impl Places {
 impl Objects {
     /// Whether it is here.
     pub(super) fn has(&self, id: &Id) -> bool {
-        self.unsaved.contains_key(id) || self.flushed(id).is_some()
+        self.unsaved().any(|frame| frame.has(id)) || self.flushed(id).is_some()
+    }
+
+    fn unsaved(&self) -> impl Iterator<Item = &Frame> {
+        [&self.waiting].into_iter().chain(self.flushing.as_deref())
     }
 
     fn flushed(&self, id: &Id) -> Option<Location> {
@@ -160,34 +162,39 @@ impl Objects {
         Some(leaving[at].1)
     }
 
-    pub(super) fn line_bytes(&self) -> usize {
-        self.line_bytes
+    pub(super) fn waiting(&self) -> &Frame {
+        &self.waiting
     }
 
-    pub(super) fn add(&mut self, id: Id, bytes: &[u8]) {
-        let bytes: Arc<[u8]> = bytes.into();
-        self.line_bytes += bytes.len();
-        self.unsaved.insert(id, bytes.clone());
-        self.line.push((id, bytes));
+    pub(super) fn add(&mut self, id: &Id, bytes: &[u8]) {
+        self.waiting.object(id, bytes);
     }
 
-    pub(super) fn take_line(&mut self) -> Line {
-        self.line_bytes = 0;
-        std::mem::take(&mut self.line)
+    /// Takes what waits, and these heads, into a frame that is to be flushed.
+    pub(super) fn begin_flush(
+        &mut self,
+        heads: &[&HeadChange],
+        seal: impl FnOnce(&mut Frame),
+    ) -> Arc<Frame> {
+        let mut frame = std::mem::take(&mut self.waiting);
+        frame.heads(heads);
+        seal(&mut frame);
+        let frame = Arc::new(frame);
+        self.flushing = Some(frame.clone());
+        frame
     }
 
-    /// Puts what could not be saved before what came since.
-    pub(super) fn put_back(&mut self, mut line: Line) {
-        self.line_bytes += line.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
-        line.append(&mut self.line);
-        self.line = line;
+    /// Its frame is at this place.
+    pub(super) fn end_flush(&mut self, file: u32, offset: u64) {
+        let frame = self.flushing.take().expect("BUG: nothing is flushed");
+        self.recent.extend(frame.locations(file, offset));
     }
 
-    pub(super) fn flush(&mut self, locations: Vec<Entry>) {
-        for (id, location) in locations {
-            self.unsaved.remove(&id);
-            self.recent.insert(id, location);
-        }
+    /// Its frame is nowhere: what was in it waits again, before what came since.
+    pub(super) fn undo_flush(&mut self) {
+        let mut waiting = self.flushing.take().expect("BUG: nothing is flushed").as_ref().clone();
+        waiting.append(&self.waiting);
+        self.waiting = waiting;
     }
 }
 

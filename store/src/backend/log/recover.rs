@@ -1,7 +1,7 @@
 //! Owns what is believed of the files of a log when it is opened, and how a file is begun.
 //! Must not know who uses it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::disk::{self, Disk, LogFile, failed};
@@ -13,6 +13,7 @@ use super::index::{self, Covered, Run, Unread};
 use super::tend::{self, Since, Work};
 use super::{Found, LogOptions, Tail};
 use crate::error::{Damage, Place, StorageError};
+use crate::id_map::IdMap;
 
 /// Reads what the index does not say, brings that up to date, and cuts off what the last flush did
 /// not finish.
@@ -127,7 +128,7 @@ impl Found {
                 Tail { header, len: 0, sequence: 1, since: Since::new(1), work }
             }
         };
-        Found { runs, recent: HashMap::new(), heads, tail }
+        Found { runs, recent: IdMap::default(), heads, tail }
     }
 }
 

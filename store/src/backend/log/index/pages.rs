@@ -25,8 +25,9 @@ pub(in crate::backend::log) struct Pages {
 /// A page that is kept.
 #[derive(Default)]
 struct Kept {
-    /// The run and number, if there is one.
-    of: Option<(u32, u32)>,
+    /// The salt of the run, and the number in it, if there is one. A run that is made again may get
+    /// the number of the one before.
+    of: Option<(u64, u32)>,
     page: Option<Box<Page>>,
 }
 
@@ -51,10 +52,10 @@ impl Pages {
         let mut kept = place.lock().expect("BUG: a thread panicked while it looked at a page");
         let Kept { of, page } = &mut *kept;
         let page = page.get_or_insert_with(|| Box::new([0; PAGE_BYTES]));
-        if *of != Some((run.number, number)) {
+        if *of != Some((run.salt, number)) {
             *of = None;
             run.read(disk, number, page)?;
-            *of = Some((run.number, number));
+            *of = Some((run.salt, number));
         }
         Ok(look(page))
     }
