@@ -116,22 +116,24 @@ impl Store {
     /// Changes a branch: takes its tree, edits it, and commits the result on top of the head it
     /// was taken from. If someone else moves the branch meanwhile the edit runs again on the new
     /// tree, at most [`TRIES_MAX`] times in all.
-    #[expect(clippy::needless_pass_by_value, reason = "as Batch::commit, which keeps it")]
     pub fn update<T, E>(
         &self,
         branch: &BranchName,
-        meta: Meta,
+        mut meta: Meta,
         mut edit: impl FnMut(&mut Tree) -> Result<T, E>,
     ) -> Result<(Commit, T), UpdateError<E>> {
         for _ in 0..TRIES_MAX {
-            let mut batch = self.batch();
-            let head = batch.head(branch).map_err(UpdateError::Storage)?;
-            let mut tree = head.map_or_else(Tree::empty, |head| head.tree());
+            let old = self.head(branch).map_err(UpdateError::Storage)?;
+            let mut tree = old.as_ref().map_or_else(Tree::empty, Commit::tree);
             let result = edit(&mut tree).map_err(UpdateError::Edit)?;
-            let commit = batch.commit(branch, tree, meta.clone()).map_err(UpdateError::Storage)?;
-            match batch.publish() {
+            let parents = old.as_ref();
+            let made = self.shared.history.create(parents.as_slice(), tree, meta);
+            let (commit, _) = made.map_err(UpdateError::Storage)?;
+            let moved = Moved { branch: branch.clone(), old, new: Some(commit.clone()) };
+            match self.publish(&[moved]) {
                 Ok(()) => return Ok((commit, result)),
-                Err(PublishError::Raced(_)) => {}
+                // A copy for the next one, which is seldom needed.
+                Err(PublishError::Raced(_)) => meta = commit.meta().clone(),
                 Err(PublishError::Storage(error)) => return Err(UpdateError::Storage(error)),
             }
         }
