@@ -34,65 +34,88 @@ pub(crate) type See<'a> = dyn FnMut(&dyn Linked) -> Result<(), StorageError> + '
 /// A shared object of which the value, the id, or both are known. A clone is the same object.
 pub(crate) struct Lazy<T>(Arc<State<T>>);
 
-struct State<T> {
-    /// Known if it was loaded, or asked for.
-    id: OnceLock<Id>,
-    /// Known if it was made here, or looked at.
-    value: OnceLock<T>,
+/// What is rare is behind a pointer: a tree in memory is made of these, and hashes none.
+enum State<T> {
+    /// Made here.
+    Made { value: T, hashed: OnceLock<Box<Hashed>> },
+    /// Known to be in a backend, from which it is loaded when somebody looks at it.
+    Stored { id: Id, home: Source, value: OnceLock<Box<T>> },
+}
+
+/// What is known of a value that somebody asked the id of.
+struct Hashed {
+    id: Id,
     /// The backend that is known to hold it.
     home: OnceLock<Source>,
 }
 
 impl<T: Object + Clone> Lazy<T> {
     pub(crate) fn new(value: T) -> Lazy<T> {
-        let (id, home) = (OnceLock::new(), OnceLock::new());
-        Lazy(Arc::new(State { id, value: value.into(), home }))
+        Lazy(Arc::new(State::Made { value, hashed: OnceLock::new() }))
     }
 
     pub(crate) fn stored(id: Id, home: Source) -> Lazy<T> {
-        Lazy(Arc::new(State { id: id.into(), value: OnceLock::new(), home: home.into() }))
+        Lazy(Arc::new(State::Stored { id, home, value: OnceLock::new() }))
     }
 
     /// The value, if it is here already.
     pub(crate) fn loaded(&self) -> Option<&T> {
-        self.0.value.get()
+        match &*self.0 {
+            State::Made { value, .. } => Some(value),
+            State::Stored { value, .. } => value.get().map(|value| &**value),
+        }
     }
 
     /// The value, from its backend if need be.
     pub(crate) fn load(&self) -> Result<&T, StorageError> {
-        if let Some(value) = self.0.value.get() {
-            return Ok(value);
+        match &*self.0 {
+            State::Made { value, .. } => Ok(value),
+            State::Stored { id, home, value } => {
+                if let Some(value) = value.get() {
+                    return Ok(value);
+                }
+                let loaded = decode_checked(id, &home.fetch(id)?, |bytes| T::decode(bytes, home))?;
+                Ok(value.get_or_init(|| Box::new(loaded)))
+            }
         }
-        let id = self.0.id.get().expect("BUG: an object without value and id");
-        let home = self.0.home.get().expect("BUG: an object without value and home");
-        let bytes = home.fetch(id)?;
-        let value = decode_checked(id, &bytes, |bytes| T::decode(bytes, home))?;
-        Ok(self.0.value.get_or_init(|| value))
     }
 
     /// The value, to be changed: a copy if others share it. Its id and home are forgotten.
     pub(crate) fn to_mut(&mut self) -> Result<&mut T, StorageError> {
-        self.load()?;
-        if Arc::get_mut(&mut self.0).is_none() {
+        if !matches!(Arc::get_mut(&mut self.0), Some(State::Made { .. })) {
             *self = Lazy::new(self.load()?.clone());
         }
-        let state = Arc::get_mut(&mut self.0).expect("BUG: a fresh copy is shared");
-        state.id = OnceLock::new();
-        state.home = OnceLock::new();
-        Ok(state.value.get_mut().expect("BUG: a loaded value is gone"))
+        match Arc::get_mut(&mut self.0) {
+            Some(State::Made { value, hashed }) => {
+                hashed.take();
+                Ok(value)
+            }
+            _ => unreachable!("BUG: a fresh copy is shared"),
+        }
     }
 
     /// The id, for which the value is encoded and hashed if that was not done before.
     pub(crate) fn id(&self) -> Id {
-        *self.0.id.get_or_init(|| {
-            Id::of(&self.0.value.get().expect("BUG: an object without value and id").encode())
-        })
+        match &*self.0 {
+            State::Made { value, hashed } => {
+                hashed.get_or_init(|| Hashed::new(Id::of(&value.encode()))).id
+            }
+            State::Stored { id, .. } => *id,
+        }
+    }
+
+    /// The id, if it is known.
+    fn known_id(&self) -> Option<&Id> {
+        match &*self.0 {
+            State::Made { hashed, .. } => hashed.get().map(|hashed| &hashed.id),
+            State::Stored { id, .. } => Some(id),
+        }
     }
 
     /// Whether both are known to be the same without hashing or loading anything.
     pub(crate) fn same(&self, other: &Lazy<T>) -> bool {
         self.is(other)
-            || matches!((self.0.id.get(), other.0.id.get()), (Some(a), Some(b)) if a == b)
+            || matches!((self.known_id(), other.known_id()), (Some(a), Some(b)) if a == b)
     }
 
     /// Whether both are one object in memory.
@@ -117,18 +140,33 @@ impl<T: Object + Clone> Linked for Lazy<T> {
         let Some(levels_left) = levels_left.checked_sub(1) else {
             return Err(StorageError::TooDeep { levels_max: LEVELS_MAX });
         };
-        if self.0.home.get().is_some_and(|home| home.is(to)) {
+        let home = match &*self.0 {
+            State::Made { hashed, .. } => hashed.get().and_then(|hashed| hashed.home.get()),
+            State::Stored { home, .. } => Some(home),
+        };
+        if home.is_some_and(|home| home.is(to)) {
             return Ok(());
         }
         let value = self.load()?;
         // What it refers to must be there first.
         value.links(&mut |below| below.save(to, levels_left))?;
         let bytes = value.encode();
-        let id = *self.0.id.get_or_init(|| Id::of(&bytes));
-        to.put(&id, &bytes)?;
-        // An object that came from another backend keeps that home, and is put here every time.
-        self.0.home.get_or_init(|| to.clone());
-        Ok(())
+        match &*self.0 {
+            State::Made { hashed, .. } => {
+                let hashed = hashed.get_or_init(|| Hashed::new(Id::of(&bytes)));
+                to.put(&hashed.id, &bytes)?;
+                hashed.home.get_or_init(|| to.clone());
+                Ok(())
+            }
+            // An object that came from another backend keeps that home, and is put here every time.
+            State::Stored { id, .. } => to.put(id, &bytes),
+        }
+    }
+}
+
+impl Hashed {
+    fn new(id: Id) -> Box<Hashed> {
+        Box::new(Hashed { id, home: OnceLock::new() })
     }
 }
 
