@@ -9,6 +9,7 @@ use crate::error::StorageError;
 use crate::lazy::LEVELS_MAX;
 use crate::path::{Path, Step};
 use crate::tree::directory;
+use crate::tree::item::Item;
 use crate::tree::node::{Entry, Link, Node};
 
 /// Contents that differ between two trees.
@@ -118,54 +119,48 @@ pub(crate) fn nodes(
         return leaves(before, after, into);
     }
     let (before, after) = (directory::slots(before, depth), directory::slots(after, depth));
-    for (before, after) in before.iter().zip(&after) {
+    for (before, after) in before.iter().zip(after.iter()) {
         let [before, after] = [before, after].map(|part| part.as_ref().map(|part| &part.link));
         nodes(before, after, depth + 1, into)?;
     }
     Ok(())
 }
 
-fn leaves(
-    before: &[(Step, Entry)],
-    after: &[(Step, Entry)],
-    into: &mut Vec<Differing>,
-) -> Result<(), StorageError> {
+fn leaves(before: &[Item], after: &[Item], into: &mut Vec<Differing>) -> Result<(), StorageError> {
     for [before, after] in Aligned::new([before, after]) {
-        let (step, _) = before.or(after).expect("BUG: a step on neither side");
-        let (before, after) = (before.map(|(_, entry)| entry), after.map(|(_, entry)| entry));
         if let (Some(before), Some(after)) = (before, after)
             && before.same(after)?
         {
             continue;
         }
-        let (before, after) = (before.cloned(), after.cloned());
-        into.push(Differing { step: step.clone(), before, after });
+        let step = before.or(after).expect("BUG: a step on neither side").step().clone();
+        let [before, after] = [before, after].map(|item| item.map(|item| item.entry().clone()));
+        into.push(Differing { step, before, after });
     }
     Ok(())
 }
 
 /// Goes through several sorted leaves at once, one step at a time.
 pub(crate) struct Aligned<'a, const N: usize> {
-    left: [&'a [(Step, Entry)]; N],
+    left: [&'a [Item]; N],
 }
 
 impl<'a, const N: usize> Aligned<'a, N> {
-    pub(crate) fn new(leaves: [&'a [(Step, Entry)]; N]) -> Aligned<'a, N> {
+    pub(crate) fn new(leaves: [&'a [Item]; N]) -> Aligned<'a, N> {
         Aligned { left: leaves }
     }
 }
 
 impl<'a, const N: usize> Iterator for Aligned<'a, N> {
-    type Item = [Option<&'a (Step, Entry)>; N];
+    type Item = [Option<&'a Item>; N];
 
     fn next(&mut self) -> Option<Self::Item> {
-        let first = self.left.iter().filter_map(|left| left.first()).map(|(step, _)| step).min()?;
-        let first = first.clone();
+        let next = self.left.iter().filter_map(|left| left.first()).min_by(|a, b| a.order_of(b))?;
         Some(std::array::from_fn(|side| {
-            let (entry, rest) = self.left[side].split_first()?;
-            (entry.0 == first).then(|| {
+            let (item, rest) = self.left[side].split_first()?;
+            item.order_of(next).is_eq().then(|| {
                 self.left[side] = rest;
-                entry
+                item
             })
         }))
     }

@@ -14,6 +14,7 @@ use crate::error::StorageError;
 use crate::id::Id;
 use crate::lazy::Object;
 use crate::path::Step;
+use crate::tree::item::Item;
 use crate::tree::node::{Entry, LEAF_MAX, Link, Node, Part, Slots};
 
 fn source() -> Source {
@@ -53,6 +54,10 @@ fn step(n: usize) -> Step {
     Step::new(&format!("step {n:02}")).unwrap()
 }
 
+fn leaf(entries: impl IntoIterator<Item = (Step, Entry)>) -> Node {
+    Node::Leaf(entries.into_iter().map(|(step, entry)| Item::new(step, entry)).collect())
+}
+
 /// Objects of every kind and form.
 fn samples() -> Vec<Vec<u8>> {
     let register = crate::Register { time_ms: 300, tie_break: 7, value: b"value"[..].into() };
@@ -65,7 +70,7 @@ fn samples() -> Vec<Vec<u8>> {
         Contents::set(["", "a", "ab", "b"]),
         Contents::custom(&Custom),
     ];
-    let leaf = Node::Leaf(vec![
+    let leaf = leaf([
         (step(0), directory(1)),
         (step(1), value(Contents::text("small"))),
         (step(2), value(Contents::text("large".repeat(50)))),
@@ -243,11 +248,11 @@ fn what_is_not_canonical_is_refused_with_its_reason() {
     assert_eq!(refused(b"c\x01s\x02\x01a\x01a"), order);
     let keys = DecodeError::NotCanonical("keys of a map out of order");
     assert_eq!(refused(b"c\x01m\x02\x01bi\x04c\x01c\x00\x01ai\x04c\x01c\x00"), keys);
-    let same = Node::Leaf(vec![(step(0), directory(1)), (step(0), directory(2))]);
+    let same = leaf([(step(0), directory(1)), (step(0), directory(2))]);
     assert_eq!(refused(&same.encode()), DecodeError::NotCanonical("steps out of order"));
-    let empty = Node::Leaf(vec![(step(0), Entry::Directory(Link::new(Node::empty())))]);
+    let empty = leaf([(step(0), Entry::Directory(Link::new(Node::empty())))]);
     assert_eq!(refused(&empty.encode()), DecodeError::NotCanonical("an empty directory"));
-    let many = Node::Leaf((0..=LEAF_MAX).map(|n| (step(n), directory(1))).collect());
+    let many = leaf((0..=LEAF_MAX).map(|n| (step(n), directory(1))));
     let too_many = DecodeError::NotCanonical("a leaf with too many entries");
     assert_eq!(refused(&many.encode()), too_many);
     let mut slots = Slots::default();
@@ -292,7 +297,7 @@ fn small_contents_outside_their_node_are_refused() {
 #[test]
 fn a_branch_that_lies_about_its_parts_is_an_error() {
     let home = source();
-    let leaf = Node::Leaf(vec![(step(1), directory(1))]).encode();
+    let leaf = leaf([(step(1), directory(1))]).encode();
     home.put(&Id::of(&leaf), &leaf).unwrap();
     let mut slots = Slots::default();
     for slot in &mut slots {

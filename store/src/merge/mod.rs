@@ -14,6 +14,7 @@ use crate::error::StorageError;
 use crate::id::Id;
 use crate::lazy::LEVELS_MAX;
 use crate::path::{Path, Step};
+use crate::tree::item::Item;
 use crate::tree::node::{Entry, Link, Node, Part, Slots};
 use crate::tree::{Tree, directory};
 
@@ -142,31 +143,31 @@ impl Merge<'_> {
         Ok(merged)
     }
 
-    fn leaves(
-        &mut self,
-        three: Three<&Vec<(Step, Entry)>>,
-    ) -> Result<Vec<(Step, Entry)>, StorageError> {
-        let mut merged = Vec::new();
-        for sides in Aligned::new([three.base, three.ours, three.theirs]) {
-            let (step, _) = sides.iter().flatten().next().expect("BUG: a step on no side");
-            let [base, ours, theirs] = sides.map(|side| side.map(|(_, entry)| entry));
-            self.at.push(step.clone());
-            let entry = self.entries(Three { base, ours, theirs })?;
-            self.at.pop();
-            merged.extend(entry.map(|entry| (step.clone(), entry)));
+    fn leaves(&mut self, three: Three<&Vec<Item>>) -> Result<Vec<Item>, StorageError> {
+        // As many as there are if both sides only added some.
+        let many = (three.ours.len() + three.theirs.len()).saturating_sub(three.base.len());
+        let mut merged = Vec::with_capacity(many);
+        for [base, ours, theirs] in Aligned::new([three.base, three.ours, three.theirs]) {
+            if same_items(base, theirs)? {
+                merged.extend(ours.cloned());
+            } else if same_items(base, ours)? {
+                merged.extend(theirs.cloned());
+            } else {
+                let three = Three { base, ours, theirs };
+                let step = ours.or(theirs).or(base).expect("BUG: a step on no side").step();
+                self.at.push(step.clone());
+                let entry = self.entries(three.map(|item| item.map(Item::entry)))?;
+                self.at.pop();
+                merged.extend(entry.map(|entry| Item::new(step.clone(), entry)));
+            }
         }
         Ok(merged)
     }
 
+    /// Merges what one step leads to, which both sides changed.
     fn entries(&mut self, three: Three<Option<&Entry>>) -> Result<Option<Entry>, StorageError> {
         if three.ours.is_none() && three.theirs.is_none() {
             return Ok(None);
-        }
-        if same_entries(three.base, three.theirs)? {
-            return Ok(three.ours.cloned());
-        }
-        if same_entries(three.base, three.ours)? {
-            return Ok(three.theirs.cloned());
         }
         if let Some(directories) = directories(three) {
             let below = self.nodes(directories, 0)?;
@@ -252,6 +253,14 @@ fn same_links(a: Option<&Link>, b: Option<&Link>) -> bool {
     }
 }
 
+fn same_items(a: Option<&Item>, b: Option<&Item>) -> Result<bool, StorageError> {
+    match (a, b) {
+        (None, None) => Ok(true),
+        (Some(a), Some(b)) => a.same(b),
+        _ => Ok(false),
+    }
+}
+
 fn same_entries(a: Option<&Entry>, b: Option<&Entry>) -> Result<bool, StorageError> {
     match (a, b) {
         (None, None) => Ok(true),
@@ -265,7 +274,9 @@ fn unchanged(merged: &Node, before: &Node) -> bool {
     match (merged, before) {
         (Node::Leaf(a), Node::Leaf(b)) => {
             a.len() == b.len()
-                && a.iter().zip(b).all(|((step, a), (there, b))| step == there && a.is(b))
+                && a.iter()
+                    .zip(b)
+                    .all(|(a, b)| a.is(b) || (a.step() == b.step() && a.entry().is(b.entry())))
         }
         (Node::Branch(a), Node::Branch(b)) => a.iter().zip(b.iter()).all(|parts| match parts {
             (None, None) => true,

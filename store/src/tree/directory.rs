@@ -9,10 +9,12 @@
 //!                              leaf   branch, if more than 32 are in it
 //! ```
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use sha2::{Digest, Sha256};
 
+use super::item::{Item, Prefix};
 use super::node::{self, Entry, LEAF_MAX, Link, Node, Part, SLOTS, Slots};
 use crate::error::StorageError;
 use crate::path::Step;
@@ -38,12 +40,13 @@ impl Place {
 /// A step that is looked for; where it is in a large directory is found out once, if need be.
 struct Sought<'a> {
     step: &'a Step,
+    prefix: Prefix,
     place: OnceCell<Place>,
 }
 
 impl Sought<'_> {
     fn new(step: &Step) -> Sought<'_> {
-        Sought { step, place: OnceCell::new() }
+        Sought { step, prefix: Prefix::of(step), place: OnceCell::new() }
     }
 
     fn slot(&self, depth: usize) -> usize {
@@ -68,7 +71,7 @@ fn find<'a>(directory: &'a Link, sought: &Sought<'_>) -> Result<Option<&'a Entry
     for depth in 0..=DEPTH_MAX {
         match node {
             Node::Leaf(entries) => {
-                return Ok(position(entries, sought.step).ok().map(|at| &entries[at].1));
+                return Ok(position(entries, sought).ok().map(|at| entries[at].entry()));
             }
             Node::Branch(slots) => match &slots[sought.slot(depth)] {
                 Some(part) => node = load(part, depth + 1)?,
@@ -106,9 +109,9 @@ fn get_mut<'a>(
 ) -> Result<&'a mut Entry, StorageError> {
     match link.to_mut()? {
         Node::Leaf(entries) => {
-            let at = position(entries, sought.step);
+            let at = position(entries, sought);
             let at = at.expect("BUG: an entry that was looked up is gone");
-            Ok(&mut entries[at].1)
+            Ok(entries[at].entry_mut())
         }
         Node::Branch(slots) => {
             let part = slots[sought.slot(depth)].as_mut();
@@ -126,12 +129,10 @@ pub(crate) fn is_same(a: &Link, b: &Link) -> Result<bool, StorageError> {
     }
     match (a.load()?, b.load()?) {
         (Node::Leaf(a), Node::Leaf(b)) => {
-            for ((step_a, a), (step_b, b)) in a.iter().zip(b) {
-                let is_same = match (a, b) {
-                    (Entry::Directory(a), Entry::Directory(b)) => is_same(a, b)?,
-                    _ => a.same(b)?,
-                };
-                if step_a != step_b || !is_same {
+            for (a, b) in a.iter().zip(b) {
+                let is_same =
+                    a.is(b) || (a.step() == b.step() && is_same_entry(a.entry(), b.entry())?);
+                if !is_same {
                     return Ok(false);
                 }
             }
@@ -153,6 +154,13 @@ pub(crate) fn is_same(a: &Link, b: &Link) -> Result<bool, StorageError> {
     }
 }
 
+fn is_same_entry(a: &Entry, b: &Entry) -> Result<bool, StorageError> {
+    match (a, b) {
+        (Entry::Directory(a), Entry::Directory(b)) => is_same(a, b),
+        _ => a.same(b),
+    }
+}
+
 /// Puts an entry at a step, in place of the one that is there.
 pub(crate) fn set(directory: &mut Link, step: &Step, entry: Entry) -> Result<(), StorageError> {
     set_below(directory, &Sought::new(step), entry, 0)?;
@@ -168,13 +176,13 @@ fn set_below(
 ) -> Result<bool, StorageError> {
     let node = link.to_mut()?;
     match node {
-        Node::Leaf(entries) => match position(entries, sought.step) {
+        Node::Leaf(entries) => match position(entries, sought) {
             Ok(at) => {
-                entries[at].1 = entry;
+                entries[at] = Item::new(sought.step.clone(), entry);
                 Ok(false)
             }
             Err(at) => {
-                entries.insert(at, (sought.step.clone(), entry));
+                entries.insert(at, Item::new(sought.step.clone(), entry));
                 if entries.len() > LEAF_MAX {
                     *node = from_entries(std::mem::take(entries), depth);
                 }
@@ -189,7 +197,7 @@ fn set_below(
                 Ok(added)
             }
             empty => {
-                let link = Link::new(Node::Leaf(vec![(sought.step.clone(), entry)]));
+                let link = Link::new(Node::Leaf(vec![Item::new(sought.step.clone(), entry)]));
                 *empty = Some(Part { count: 1, link });
                 Ok(true)
             }
@@ -206,7 +214,7 @@ fn remove_below(link: &mut Link, sought: &Sought<'_>, depth: usize) -> Result<()
     let node = link.to_mut()?;
     match node {
         Node::Leaf(entries) => {
-            let at = position(entries, sought.step);
+            let at = position(entries, sought);
             entries.remove(at.expect("BUG: an entry that was looked up is gone"));
         }
         Node::Branch(slots) => {
@@ -226,7 +234,7 @@ fn remove_below(link: &mut Link, sought: &Sought<'_>, depth: usize) -> Result<()
 }
 
 /// All entries in the order of their steps.
-pub(crate) fn sorted(directory: &Link) -> Result<Vec<(Step, Entry)>, StorageError> {
+pub(crate) fn sorted(directory: &Link) -> Result<Vec<Item>, StorageError> {
     match directory.load()? {
         Node::Leaf(entries) => Ok(entries.clone()),
         Node::Branch(slots) => collect(slots),
@@ -234,7 +242,7 @@ pub(crate) fn sorted(directory: &Link) -> Result<Vec<(Step, Entry)>, StorageErro
 }
 
 /// The node for these entries of depth `depth`, sorted.
-pub(crate) fn from_entries(entries: Vec<(Step, Entry)>, depth: usize) -> Node {
+pub(crate) fn from_entries(entries: Vec<Item>, depth: usize) -> Node {
     if entries.len() <= LEAF_MAX {
         return Node::Leaf(entries);
     }
@@ -242,18 +250,18 @@ pub(crate) fn from_entries(entries: Vec<(Step, Entry)>, depth: usize) -> Node {
 }
 
 /// A node as the slots of a branch, which a leaf would be if it had more entries.
-pub(crate) fn slots(node: &Node, depth: usize) -> Slots {
+pub(crate) fn slots(node: &Node, depth: usize) -> Cow<'_, Slots> {
     match node {
-        Node::Leaf(entries) => split(entries.clone(), depth),
-        Node::Branch(slots) => (**slots).clone(),
+        Node::Leaf(entries) => Cow::Owned(split(entries.clone(), depth)),
+        Node::Branch(slots) => Cow::Borrowed(&**slots),
     }
 }
 
 /// These entries, sorted, as the slots of a branch at `depth`.
-fn split(entries: Vec<(Step, Entry)>, depth: usize) -> Slots {
-    let mut parts: [Vec<(Step, Entry)>; SLOTS] = Default::default();
-    for (step, entry) in entries {
-        parts[Place::of(&step).slot(depth)].push((step, entry));
+fn split(entries: Vec<Item>, depth: usize) -> Slots {
+    let mut parts: [Vec<Item>; SLOTS] = Default::default();
+    for item in entries {
+        parts[Place::of(item.step()).slot(depth)].push(item);
     }
     parts.map(|entries| match entries.len() {
         0 => None,
@@ -273,14 +281,14 @@ pub(crate) fn from_slots(slots: Slots) -> Result<Node, StorageError> {
 }
 
 /// All entries of a branch in the order of their steps.
-fn collect(slots: &Slots) -> Result<Vec<(Step, Entry)>, StorageError> {
+fn collect(slots: &Slots) -> Result<Vec<Item>, StorageError> {
     let mut entries = Vec::new();
     gather(slots, 1, &mut entries)?;
-    entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    entries.sort_unstable_by(Item::order_of);
     Ok(entries)
 }
 
-fn gather(slots: &Slots, depth: usize, into: &mut Vec<(Step, Entry)>) -> Result<(), StorageError> {
+fn gather(slots: &Slots, depth: usize, into: &mut Vec<Item>) -> Result<(), StorageError> {
     for part in slots.iter().flatten() {
         match load(part, depth)? {
             Node::Leaf(entries) => into.extend_from_slice(entries),
@@ -303,6 +311,6 @@ fn load(part: &Part, depth: usize) -> Result<&Node, StorageError> {
     Err(part.link.misfit(fault))
 }
 
-fn position(entries: &[(Step, Entry)], step: &Step) -> Result<usize, usize> {
-    entries.binary_search_by(|(there, _)| there.cmp(step))
+fn position(entries: &[Item], sought: &Sought<'_>) -> Result<usize, usize> {
+    entries.binary_search_by(|item| item.order(sought.prefix, sought.step))
 }

@@ -2,6 +2,7 @@
 //! nor how a large directory is cut into nodes (`node`).
 
 pub(crate) mod directory;
+pub(crate) mod item;
 pub(crate) mod node;
 mod walk;
 
@@ -131,8 +132,8 @@ impl Tree {
     /// What is in the directory at a path, by step; empty if there is no directory.
     pub fn list(&self, path: &Path) -> Result<Vec<(Step, Kind)>, TreeError> {
         let Some(Entry::Directory(directory)) = self.entry(path)? else { return Ok(Vec::new()) };
-        let entries = directory::sorted(&directory)?;
-        Ok(entries.into_iter().map(|(step, entry)| (step, entry.kind())).collect())
+        let items = directory::sorted(&directory)?;
+        Ok(items.iter().map(|item| (item.step().clone(), item.entry().kind())).collect())
     }
 
     /// All contents with their paths, in the order of paths.

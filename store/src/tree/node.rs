@@ -2,6 +2,7 @@
 //! of a large one. Must not know paths, nor how directories are searched or changed.
 
 use super::Kind;
+use super::item::Item;
 use crate::backend::Source;
 use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
 use crate::contents::value::{self, Value};
@@ -22,7 +23,7 @@ pub(crate) type Link = Lazy<Node>;
 /// they came: up to [`LEAF_MAX`] of them are a leaf, more are a branch.
 pub(crate) enum Node {
     /// Entries in the order of their steps.
-    Leaf(Vec<(Step, Entry)>),
+    Leaf(Vec<Item>),
     /// Entries by four bits of the hashes of their steps.
     Branch(Box<Slots>),
 }
@@ -109,9 +110,9 @@ impl Object for Node {
             Node::Leaf(entries) => {
                 to.byte(b'l');
                 to.number(entries.len() as u64);
-                for (step, entry) in entries {
-                    to.bytes(step.as_str().as_bytes());
-                    encode_entry(entry, &mut to);
+                for item in entries {
+                    to.bytes(item.step().as_str().as_bytes());
+                    encode_entry(item.entry(), &mut to);
                 }
             }
             Node::Branch(slots) => {
@@ -140,7 +141,7 @@ impl Object for Node {
 
     fn links(&self, see: &mut See<'_>) -> Result<(), StorageError> {
         match self {
-            Node::Leaf(entries) => entries.iter().try_for_each(|(_, entry)| match entry {
+            Node::Leaf(entries) => entries.iter().try_for_each(|item| match item.entry() {
                 Entry::Directory(link) => see(link),
                 Entry::Value(value) => value::links(value, see),
             }),
@@ -159,18 +160,18 @@ fn encode_entry(entry: &Entry, to: &mut Writer) {
     }
 }
 
-fn decode_leaf(from: &mut Reader<'_>, home: &Source) -> Result<Vec<(Step, Entry)>, DecodeError> {
+fn decode_leaf(from: &mut Reader<'_>, home: &Source) -> Result<Vec<Item>, DecodeError> {
     let count = from.count(4)?;
     if count > LEAF_MAX {
         return Err(DecodeError::NotCanonical("a leaf with too many entries"));
     }
-    let mut entries: Vec<(Step, Entry)> = Vec::with_capacity(count);
+    let mut entries: Vec<Item> = Vec::with_capacity(count);
     for _ in 0..count {
         let step = Step::new(from.text()?)?;
-        if entries.last().is_some_and(|(last, _)| *last >= step) {
+        if entries.last().is_some_and(|last| *last.step() >= step) {
             return Err(DecodeError::NotCanonical("steps out of order"));
         }
-        entries.push((step, decode_entry(from, home)?));
+        entries.push(Item::new(step, decode_entry(from, home)?));
     }
     Ok(entries)
 }

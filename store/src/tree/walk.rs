@@ -1,5 +1,6 @@
 //! Owns the walk over all contents of a tree. Must not know how directories are made of nodes.
 
+use super::item::Item;
 use super::node::{Entry, Link};
 use super::{TreeError, directory};
 use crate::contents::Contents;
@@ -8,7 +9,7 @@ use crate::path::{Path, Step};
 /// All contents of a tree with their paths, in the order of paths. Ends after an error.
 pub struct Entries {
     /// For each directory on the way, what is left of it, backwards.
-    left: Vec<Vec<(Step, Entry)>>,
+    left: Vec<Vec<Item>>,
     /// The steps into those directories, except the root.
     at: Vec<Step>,
     /// The tree, until its root is loaded by the first call.
@@ -21,9 +22,9 @@ impl Entries {
     }
 
     fn enter(&mut self, directory: &Link) -> Result<(), TreeError> {
-        let mut entries = directory::sorted(directory)?;
-        entries.reverse();
-        self.left.push(entries);
+        let mut items = directory::sorted(directory)?;
+        items.reverse();
+        self.left.push(items);
         Ok(())
     }
 
@@ -31,19 +32,21 @@ impl Entries {
         if let Some(root) = self.start.take() {
             self.enter(&root)?;
         }
-        while let Some(entries) = self.left.last_mut() {
-            match entries.pop() {
-                Some((step, Entry::Value(value))) => {
+        while let Some(items) = self.left.last_mut() {
+            let Some(item) = items.pop() else {
+                self.left.pop();
+                self.at.pop();
+                continue;
+            };
+            let step = item.step().clone();
+            match item.entry() {
+                Entry::Value(value) => {
                     let steps = self.at.iter().cloned().chain([step]).collect();
                     return Ok(Some((Path::found(steps), value.load()?.clone())));
                 }
-                Some((step, Entry::Directory(below))) => {
-                    self.enter(&below)?;
+                Entry::Directory(below) => {
+                    self.enter(below)?;
                     self.at.push(step);
-                }
-                None => {
-                    self.left.pop();
-                    self.at.pop();
                 }
             }
         }
