@@ -7,8 +7,6 @@ use jitsu_store::{Batch, BranchName, Contents, Merged, Path, Store, Tree, TreeEr
 use crate::kinds::{Kind, branch, meta, path};
 use crate::table::{Table, timed};
 
-/// How many commits are published together in bulk.
-const BULK: usize = 1000;
 /// A durable commit waits for the disk: fewer of them tell as much.
 const DURABLE_MAX: usize = 1000;
 
@@ -36,16 +34,12 @@ fn commit(
         }
         return;
     }
-    for first in (0..n).step_by(BULK) {
-        let mut batch = store.batch();
-        for nth in first..n.min(first + BULK) {
-            let head = batch.head(&main).expect("a head");
-            let mut tree = head.map_or_else(Tree::empty, |head| head.tree());
-            edit(&mut tree, nth).expect("a change");
-            batch.commit(&main, tree, meta(nth)).expect("a commit");
-        }
-        batch.publish().expect("published");
-    }
+    kind.rounds(store, n, |batch, nth| {
+        let head = batch.head(&main).expect("a head");
+        let mut tree = head.map_or_else(Tree::empty, |head| head.tree());
+        edit(&mut tree, nth).expect("a change");
+        batch.commit(&main, tree, meta(nth)).expect("a commit");
+    });
 }
 
 /// W1.
@@ -86,41 +80,45 @@ fn hundred_directories(tree: &mut Tree) -> Result<(), TreeError> {
     (0..1000).try_for_each(|key| tree.set(&path(&format!("{}/{key}", key % 100)), value(key)))
 }
 
-/// Ten keys of one side, disjoint from those of the other.
-fn ten(side: &str, nth: usize) -> Vec<Path> {
-    (0..10).map(|key| path(&format!("{}/{side}-{key}", (nth * 20 + key) % 100))).collect()
+/// Ten keys of each side, disjoint from those of the other.
+struct Tens {
+    there: Vec<Path>,
+    here: Vec<Path>,
+}
+
+impl Tens {
+    fn new(nth: usize) -> Tens {
+        let ten = |side| {
+            (0..10).map(|key| path(&format!("{}/{side}-{key}", (nth * 20 + key) % 100))).collect()
+        };
+        Tens { there: ten("there"), here: ten("here") }
+    }
 }
 
 /// W3. An operation is all of it.
 pub(crate) fn fork_and_merge(table: &mut Table, kind: &Kind<'_>, n: usize) {
     let n = scaled(kind, n / 5);
     let irmin = kind.beside(912.0, 349.0);
+    let tens: Vec<Tens> = (0..n).map(Tens::new).collect();
     table.measure(kind.name, n, irmin, || {
         let store = kind.store();
         let (main, fork) = (branch("main"), branch("fork"));
         store.update(&main, meta(0), hundred_directories).expect("a commit");
         timed(|| {
-            let together = if kind.in_bulk { BULK } else { 1 };
-            for first in (0..n).step_by(together) {
-                let mut batch = store.batch();
-                for nth in first..n.min(first + together) {
-                    merge_ten(&mut batch, &main, &fork, nth);
-                }
-                batch.publish().expect("published");
-            }
+            kind.rounds(&store, n, |batch, nth| merge_ten(batch, &main, &fork, &tens[nth], nth));
         })
     });
 }
 
-fn merge_ten(batch: &mut Batch, main: &BranchName, fork: &BranchName, nth: usize) {
-    let set = |tree: &mut Tree, side| {
-        ten(side, nth).iter().try_for_each(|at| tree.set(at, Contents::text(nth.to_string())))
+fn merge_ten(batch: &mut Batch, main: &BranchName, fork: &BranchName, tens: &Tens, nth: usize) {
+    let set = |tree: &mut Tree, ten: &[Path]| {
+        ten.iter().try_for_each(|at| tree.set(at, Contents::text(nth.to_string())))
     };
     let head = batch.head(main).expect("a head").expect("it was made");
     batch.set(fork, &head).expect("a fork");
-    for (to, side) in [(fork, "there"), (main, "here")] {
+    for (to, ten) in [(fork, &tens.there), (main, &tens.here)] {
         let mut tree = head.tree();
-        set(&mut tree, side).expect("a change");
+        set(&mut tree, ten).expect("a change");
         batch.commit(to, tree, meta(nth)).expect("a commit");
     }
     let theirs = batch.head(fork).expect("a head").expect("it was forked");

@@ -5,7 +5,12 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use jitsu_store::backend::{Log, LogOptions, Memory};
-use jitsu_store::{BranchName, Meta, Path, Store};
+use jitsu_store::{Batch, BranchName, Meta, Path, Store};
+
+use crate::table::Figure;
+
+/// How many commits are published together in bulk.
+const BULK: usize = 1000;
 
 /// A backend to measure.
 pub(crate) struct Kind<'a> {
@@ -50,11 +55,21 @@ impl<'a> Kind<'a> {
     }
 
     /// Irmin's figure on its backend of this kind, if it has one, of its two.
-    pub(crate) fn beside(&self, mem: f64, pack: f64) -> Option<(f64, &'static str)> {
+    pub(crate) fn beside(&self, mem: f64, pack: f64) -> Option<Figure> {
         match self.irmin {
-            "mem" => Some((mem, "mem")),
-            "pack" => Some((pack, "pack")),
+            "mem" => Some(Figure::irmin("mem", mem)),
+            "pack" => Some(Figure::irmin("pack", pack)),
             _ => None,
+        }
+    }
+
+    /// Does something `n` times in batches, published as this backend is to be.
+    pub(crate) fn rounds(&self, store: &Store, n: usize, mut round: impl FnMut(&mut Batch, usize)) {
+        let together = if self.in_bulk { BULK } else { 1 };
+        for first in (0..n).step_by(together) {
+            let mut batch = store.batch();
+            (first..n.min(first + together)).for_each(|nth| round(&mut batch, nth));
+            batch.publish().expect("published");
         }
     }
 

@@ -4,15 +4,19 @@
 //! `cargo bench -p jitsu-store --bench workloads -- [folder] [--n N] [--on KIND] [workload…]`: the
 //! folder decides which disk is measured, `N` how long each runs, `KIND` on which backend alone.
 //!
-//! Irmin 3.11 was measured on another day than this: its figures say in which order of magnitude
-//! it plays, the ratios between backends and peers of one run say more.
+//! What is beside a figure is Irmin 3.11 on its backend of that name; for queues and ropes Irmin
+//! 0.9.4, or the paper of 2015 on its backend. Irmin was measured on another day than this, and the
+//! paper on another machine: they say in which order of magnitude they play, the ratios between
+//! backends and peers of one run say more.
 
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
 mod commits;
 mod kinds;
 mod peers;
+mod queues;
 mod reads;
+mod ropes;
 mod table;
 
 use std::path::PathBuf;
@@ -55,12 +59,14 @@ impl Options {
 type Workload = fn(&mut Table, &Kind<'_>, usize);
 
 /// The workloads by name, in the order of `anchors.md` and the issue they come from.
-const WORKLOADS: [(&str, &str, Workload); 6] = [
+const WORKLOADS: [(&str, &str, Workload); 8] = [
     ("W1", "one 100-byte set in each commit", commits::one_set),
     ("W2", "20 keys in a commit, then removed in another", commits::twenty_and_none),
     ("W3", "fork, 10 keys there, 10 on main, merge", commits::fork_and_merge),
     ("W4", "random reads of 100,000 keys", reads::random),
     ("W5", "commits over 100 keys in turn, and the walk back", reads::walk),
+    ("W6", "queues", queues::queues),
+    ("W7", "ropes of 100,000 characters, a commit for each change", ropes::ropes),
     ("W8", "a commit among 1,000 and 1,000,000 keys", commits::growth),
 ];
 

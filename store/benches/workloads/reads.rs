@@ -4,7 +4,7 @@ use jitsu_store::{Contents, Path, Store, Tree, TreeError};
 
 use crate::commits;
 use crate::kinds::{Kind, Random, branch, meta, path};
-use crate::table::{Table, timed};
+use crate::table::{Figure, Table, timed};
 
 const KEYS: usize = 100_000;
 const READS: usize = 200_000;
@@ -39,15 +39,20 @@ pub(crate) fn random(table: &mut Table, kind: &Kind<'_>, _n: usize) {
         });
         store = kind.reopen();
     }
-    table.measure(name("by branch"), READS, Some((by_branch, kind.irmin)), || {
+    table.measure(name("by branch"), READS, Some(Figure::irmin(kind.irmin, by_branch)), || {
         let mut random = Random(1);
         timed(|| read(&paths, &mut random, |path| head(&store).get(path)))
     });
     let tree = head(&store);
-    table.measure(name("in one held tree"), READS, Some((in_tree, kind.irmin)), || {
-        let mut random = Random(1);
-        timed(|| read(&paths, &mut random, |path| tree.get(path)))
-    });
+    table.measure(
+        name("in one held tree"),
+        READS,
+        Some(Figure::irmin(kind.irmin, in_tree)),
+        || {
+            let mut random = Random(1);
+            timed(|| read(&paths, &mut random, |path| tree.get(path)))
+        },
+    );
 }
 
 fn read(
@@ -72,12 +77,12 @@ pub(crate) fn walk(table: &mut Table, kind: &Kind<'_>, n: usize) {
         _ => (3660.0, 870_000.0),
     };
     let name = |how: &str| format!("{}, {how}", kind.name);
-    table.measure(name("commit"), n, Some((committed, kind.irmin)), || {
+    table.measure(name("commit"), n, Some(Figure::irmin(kind.irmin, committed)), || {
         commits::many(kind, &kind.store(), &paths, n)
     });
     let store = kind.store();
     commits::many(kind, &store, &paths, n);
-    table.measure(name("walk"), n, Some((walked, kind.irmin)), || {
+    table.measure(name("walk"), n, Some(Figure::irmin(kind.irmin, walked)), || {
         let head = store.head(&branch("main")).expect("a head").expect("it was made");
         timed(|| {
             let walked = store.log(&head.id()).first_parents().filter(Result::is_ok).count();
