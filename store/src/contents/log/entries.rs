@@ -63,6 +63,10 @@ impl Chunk for Entries {
         self.0.iter().map(Entry::load).collect()
     }
 
+    fn item(&self, at: usize) -> Result<Option<Logged>, StorageError> {
+        self.0.get(at).map(Entry::load).transpose()
+    }
+
     fn keys(&self) -> Vec<Key> {
         self.0.iter().map(|entry| Key::At(entry.time_ms, entry.value.id())).collect()
     }

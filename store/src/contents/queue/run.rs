@@ -59,18 +59,15 @@ impl Run {
 
     /// Adds an element to a lineage that ends with this run.
     pub(super) fn push(&mut self, element: Value) -> Result<(), StorageError> {
-        let block = self.hi / WIDTH;
-        let trunk = self.trunk.clone();
-        let is_full = place(self.hi) + 1 == WIDTH as usize;
+        let (block, is_full) = (self.hi / WIDTH, place(self.hi) + 1 == WIDTH as usize);
         let leaf = self.open()?;
+        leaf.elements.push(element);
         if is_full {
-            let mut leaf = leaf.clone();
-            leaf.elements.push(element);
-            let leaf = Link::new(Node::Leaf(leaf));
-            self.trunk = Some(Trunk::append(trunk.as_ref(), block, leaf)?);
+            let leaf = Link::new(Node::Leaf(std::mem::take(leaf)));
+            // A block may hold more than its run, which it does if it cannot be put into the trunk.
+            self.tail = Some(Tail::Closed(leaf.clone()));
+            self.trunk = Some(Trunk::append(self.trunk.as_ref(), block, leaf)?);
             self.tail = None;
-        } else {
-            leaf.elements.push(element);
         }
         self.hi += 1;
         Ok(())

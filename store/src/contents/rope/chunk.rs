@@ -42,6 +42,9 @@ pub trait Chunk: Clone + Default + 'static {
     #[doc(hidden)]
     fn items(&self) -> Result<Vec<Self::Item>, StorageError>;
 
+    #[doc(hidden)]
+    fn item(&self, at: usize) -> Result<Option<Self::Item>, StorageError>;
+
     /// The same items, each compared by what is known without loading it.
     #[doc(hidden)]
     fn keys(&self) -> Vec<Key>;
@@ -113,6 +116,10 @@ impl Chunk for String {
         Ok(self.chars().collect())
     }
 
+    fn item(&self, at: usize) -> Result<Option<char>, StorageError> {
+        Ok(self.chars().nth(at))
+    }
+
     fn keys(&self) -> Vec<Key> {
         self.chars().map(|c| Key::Small(u32::from(c))).collect()
     }
@@ -153,6 +160,10 @@ impl Chunk for Vec<u8> {
 
     fn items(&self) -> Result<Vec<u8>, StorageError> {
         Ok(self.clone())
+    }
+
+    fn item(&self, at: usize) -> Result<Option<u8>, StorageError> {
+        Ok(self.get(at).copied())
     }
 
     fn keys(&self) -> Vec<Key> {
@@ -209,6 +220,10 @@ impl Chunk for List {
 
     fn items(&self) -> Result<Vec<Contents>, StorageError> {
         self.0.iter().map(|value| value.load().cloned()).collect()
+    }
+
+    fn item(&self, at: usize) -> Result<Option<Contents>, StorageError> {
+        self.0.get(at).map(|value| value.load().cloned()).transpose()
     }
 
     fn keys(&self) -> Vec<Key> {

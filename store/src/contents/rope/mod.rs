@@ -106,7 +106,22 @@ impl<C: Chunk> Rope<C> {
 
     /// The item at an index; `None` beyond the end.
     pub fn get(&self, at: u64) -> Result<Option<C::Item>, StorageError> {
-        self.iter_from(at).next().transpose()
+        let (mut node, mut at) = (&self.root, at);
+        loop {
+            let (height, children) = match node {
+                Node::Leaf(chunk) => {
+                    return usize::try_from(at).map_or(Ok(None), |at| chunk.item(at));
+                }
+                Node::Branch { height, children } => (height, children),
+            };
+            let child = children.iter().find(|child| {
+                let is_in_it = at < child.len;
+                at -= if is_in_it { 0 } else { child.len };
+                is_in_it
+            });
+            let Some(child) = child else { return Ok(None) };
+            node = child.load(height - 1)?;
+        }
     }
 
     /// Puts an item in place of the one at an index.
