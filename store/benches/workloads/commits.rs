@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jitsu_store::{Batch, BranchName, Contents, Merged, Path, Store, Tree, TreeError};
 
+use crate::floors;
 use crate::kinds::{Kind, branch, meta, path};
 use crate::table::{Table, timed};
 
@@ -52,6 +53,9 @@ pub(crate) fn one_set(table: &mut Table, kind: &Kind<'_>, n: usize) {
         let store = kind.store();
         timed(|| commit(kind, &store, n, |tree, nth| tree.set(&paths[nth], values[nth].clone())))
     });
+    if kind.name == "memory" {
+        floors::versions(table, &paths, &values);
+    }
 }
 
 /// W2. An operation is both commits.

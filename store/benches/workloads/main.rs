@@ -12,6 +12,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
 mod commits;
+mod floors;
 mod kinds;
 mod peers;
 mod queues;

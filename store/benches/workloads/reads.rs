@@ -2,9 +2,9 @@
 
 use jitsu_store::{Contents, Path, Store, Tree, TreeError};
 
-use crate::commits;
 use crate::kinds::{Kind, Random, branch, meta, path};
 use crate::table::{Figure, Table, timed};
+use crate::{commits, floors};
 
 const KEYS: usize = 100_000;
 const READS: usize = 200_000;
@@ -44,15 +44,14 @@ pub(crate) fn random(table: &mut Table, kind: &Kind<'_>, _n: usize) {
         timed(|| read(&paths, &mut random, |path| head(&store).get(path)))
     });
     let tree = head(&store);
-    table.measure(
-        name("in one held tree"),
-        READS,
-        Some(Figure::irmin(kind.irmin, in_tree)),
-        || {
-            let mut random = Random(1);
-            timed(|| read(&paths, &mut random, |path| tree.get(path)))
-        },
-    );
+    let irmin = Some(Figure::irmin(kind.irmin, in_tree));
+    table.measure(name("in one held tree"), READS, irmin, || {
+        let mut random = Random(1);
+        timed(|| read(&paths, &mut random, |path| tree.get(path)))
+    });
+    if kind.name == "memory" {
+        floors::reads(table, &paths, READS);
+    }
 }
 
 fn read(

@@ -1,0 +1,43 @@
+//! Owns what nobody can do without who does the same in memory: the floors of W1 and W4.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jitsu_store::{Contents, Meta, Path};
+use rpds::HashTrieMapSync;
+
+use crate::kinds::{Random, meta};
+use crate::table::{Table, timed};
+
+/// W1 as the bare path copying that it needs: an entry set in a map of which every version is kept,
+/// with what is said of it, by pointer. Without directories, merges, ids, nor anybody else.
+pub(crate) fn versions(table: &mut Table, paths: &[Path], values: &[Contents]) {
+    table.measure("floor: rpds' persistent map, versions kept", paths.len(), None, || {
+        let mut versions: Vec<Arc<(HashTrieMapSync<Path, Contents>, Meta)>> = Vec::new();
+        let time = timed(|| {
+            let mut map = HashTrieMapSync::new_sync();
+            for (nth, (path, value)) in paths.iter().zip(values).enumerate() {
+                map = map.insert(path.clone(), value.clone());
+                versions.push(Arc::new((map.clone(), meta(nth))));
+            }
+        });
+        drop(versions);
+        time
+    });
+}
+
+/// W4 as the reads of a map that does nothing else.
+pub(crate) fn reads(table: &mut Table, paths: &[Path], reads: usize) {
+    let entries = paths.iter().enumerate();
+    let map: HashMap<&Path, Contents> =
+        entries.map(|(key, path)| (path, Contents::text(format!("{key:0100}")))).collect();
+    table.measure("floor: std's hash map", reads, None, || {
+        let mut random = Random(1);
+        timed(|| {
+            for _ in 0..reads {
+                let found = map.get(&paths[random.below(paths.len())]).cloned();
+                assert!(found.is_some(), "it was put there");
+            }
+        })
+    });
+}
