@@ -6,17 +6,28 @@ use std::sync::Arc;
 use jitsu_store::{Contents, Meta, Path};
 use rpds::HashTrieMapSync;
 
-use crate::kinds::{Random, meta};
-use crate::table::{Table, timed};
+use crate::own::commits::sets;
+use crate::own::kinds::{Random, meta};
+use crate::own::reads::{READS, keys};
+use crate::own::table::{Table, timed};
+
+/// Measures the floor of a workload that has one.
+pub(crate) fn beside(workload: &str, table: &mut Table, n: usize) {
+    match workload {
+        "W1" => versions(table, &sets(n)),
+        "W4" => reads(table, &keys()),
+        _ => {}
+    }
+}
 
 /// W1 as the bare path copying that it needs: an entry set in a map of which every version is kept,
 /// with what is said of it, by pointer. Without directories, merges, ids, nor anybody else.
-pub(crate) fn versions(table: &mut Table, paths: &[Path], values: &[Contents]) {
-    table.measure("floor: rpds' persistent map, versions kept", paths.len(), None, || {
+fn versions(table: &mut Table, entries: &[(Path, Contents)]) {
+    table.measure("floor: rpds' persistent map, versions kept", entries.len(), None, || {
         let mut versions: Vec<Arc<(HashTrieMapSync<Path, Contents>, Meta)>> = Vec::new();
         let time = timed(|| {
             let mut map = HashTrieMapSync::new_sync();
-            for (nth, (path, value)) in paths.iter().zip(values).enumerate() {
+            for (nth, (path, value)) in entries.iter().enumerate() {
                 map = map.insert(path.clone(), value.clone());
                 versions.push(Arc::new((map.clone(), meta(nth))));
             }
@@ -27,14 +38,14 @@ pub(crate) fn versions(table: &mut Table, paths: &[Path], values: &[Contents]) {
 }
 
 /// W4 as the reads of a map that does nothing else.
-pub(crate) fn reads(table: &mut Table, paths: &[Path], reads: usize) {
+fn reads(table: &mut Table, paths: &[Path]) {
     let entries = paths.iter().enumerate();
     let map: HashMap<&Path, Contents> =
         entries.map(|(key, path)| (path, Contents::text(format!("{key:0100}")))).collect();
-    table.measure("floor: std's hash map", reads, None, || {
+    table.measure("floor: std's hash map", READS, None, || {
         let mut random = Random(1);
         timed(|| {
-            for _ in 0..reads {
+            for _ in 0..READS {
                 let found = map.get(&paths[random.below(paths.len())]).cloned();
                 assert!(found.is_some(), "it was put there");
             }

@@ -11,19 +11,14 @@
 
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
-mod commits;
 mod floors;
-mod kinds;
+mod own;
 mod peers;
-mod queues;
-mod reads;
-mod ropes;
-mod table;
 
 use std::path::PathBuf;
 
-use self::kinds::Kind;
-use self::table::Table;
+use self::own::WORKLOADS;
+use self::own::kinds::Kind;
 
 /// How long each workload runs, in operations, if nobody says otherwise.
 const N: usize = 10_000;
@@ -48,7 +43,7 @@ impl Options {
             } else if argument == "--on" {
                 options.on = arguments.next();
             } else if argument.starts_with(['W', 'w']) {
-                options.only.push(argument.to_uppercase());
+                options.only.push(argument);
             } else {
                 options.folder = argument.into();
             }
@@ -57,36 +52,20 @@ impl Options {
     }
 }
 
-type Workload = fn(&mut Table, &Kind<'_>, usize);
-
-/// The workloads by name, in the order of `anchors.md` and the issue they come from.
-const WORKLOADS: [(&str, &str, Workload); 8] = [
-    ("W1", "one 100-byte set in each commit", commits::one_set),
-    ("W2", "20 keys in a commit, then removed in another", commits::twenty_and_none),
-    ("W3", "fork, 10 keys there, 10 on main, merge", commits::fork_and_merge),
-    ("W4", "random reads of 100,000 keys", reads::random),
-    ("W5", "commits over 100 keys in turn, and the walk back", reads::walk),
-    ("W6", "queues", queues::queues),
-    ("W7", "ropes of 100,000 characters, a commit for each change", ropes::ropes),
-    ("W8", "a commit among 1,000 and 1,000,000 keys", commits::growth),
-];
-
 fn main() {
     let options = Options::of(std::env::args().skip(1));
     let folder = tempfile::tempdir_in(&options.folder).expect("a folder to measure in");
     println!("in {}, n = {}", folder.path().display(), options.n);
-    for (name, title, workload) in WORKLOADS {
-        if !options.only.is_empty() && !options.only.iter().any(|only| only == name) {
-            continue;
-        }
-        let mut table = Table::new(name, title);
-        for kind in Kind::all(folder.path()) {
-            if options.on.as_ref().is_none_or(|on| on == kind.name) {
-                workload(&mut table, &kind, options.n);
-            }
+    let is_on = |kind: &str| options.on.as_ref().is_none_or(|on| on == kind);
+    let mut kinds = Kind::all(folder.path());
+    kinds.retain(|kind| is_on(kind.name));
+    for workload in WORKLOADS.iter().filter(|workload| workload.is_among(&options.only)) {
+        let mut table = workload.table(&kinds, options.n);
+        if is_on("memory") {
+            floors::beside(workload.name, &mut table, options.n);
         }
         if options.on.is_none() {
-            peers::beside(name, &mut table, folder.path(), options.n);
+            peers::beside(workload.name, &mut table, folder.path(), options.n);
         }
         print!("{table}");
     }

@@ -10,7 +10,7 @@ use git2::build::TreeUpdateBuilder;
 use git2::{FileMode, Oid, Repository, Signature, Time};
 use redb::{Database, Durability, TableDefinition};
 
-use crate::table::{Table, timed};
+use crate::own::table::{Table, timed};
 
 /// What each change costs these grows with those before it: fewer of them tell enough.
 const FEW: usize = 1000;

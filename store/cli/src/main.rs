@@ -3,6 +3,7 @@
 //! Owns the words that may be typed, standard output, and the exit code. It must not know what a
 //! command does.
 
+mod bench;
 mod git;
 mod graph;
 mod history;
@@ -175,6 +176,17 @@ enum Command {
         /// The whole id of the commit of which it must prove something, from somebody you trust.
         commit: String,
     },
+    /// Measure what a store does here in a second, beside what Irmin did elsewhere.
+    Bench {
+        /// A folder on the disk to measure, in which nothing is left; in memory only without one.
+        folder: Option<PathBuf>,
+        /// How long each workload runs, in operations.
+        #[arg(short = 'n', long, default_value_t = 1000)]
+        count: usize,
+        /// Only these workloads, as `W1`.
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
+    },
     /// Write all branches, with their history, to a bare Git repository.
     ExportGit {
         /// The store's folder.
@@ -244,6 +256,7 @@ fn run(command: Command) -> Result<Said> {
         Command::ImportSlice { folder, file } => sync::import_slice(&folder, &file),
         Command::Prove { folder, at, file } => proof::prove(&folder, &at, &file),
         Command::Verify { file, commit } => proof::verify(&file, &commit),
+        Command::Bench { folder, count, only } => bench::bench(folder.as_deref(), count, &only),
         Command::ExportGit { folder, repository, sha256 } => {
             git::export(&folder, &repository, sha256)
         }

@@ -317,3 +317,18 @@ fn what_is_wrong_is_said_on_standard_error() {
         assert!(err.starts_with("jitsu store: ") && err.contains(expected), "{arguments:?}: {err}");
     }
 }
+
+#[test]
+fn bench_measures_each_kind_of_store_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().to_str().unwrap();
+    let rows = |arguments: &[&str], start: &str| {
+        said(arguments).lines().filter(|line| line.starts_with(start)).count()
+    };
+    let w1 = ["bench", at, "-n", "20", "--only", "w1"];
+    assert_eq!((rows(&w1, "W1: "), rows(&w1, "memory"), rows(&w1, "log")), (1, 2, 2));
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    let in_memory = ["bench", "-n", "20", "--only", "W3"];
+    assert_eq!((rows(&in_memory, "memory"), rows(&in_memory, "log")), (2, 0));
+    assert!(!run(&["bench", "--only", "W99"]).2);
+}

@@ -2,12 +2,17 @@
 
 use jitsu_store::{Contents, Path, Store, Tree, TreeError};
 
-use crate::kinds::{Kind, Random, branch, meta, path};
-use crate::table::{Figure, Table, timed};
-use crate::{commits, floors};
+use super::commits;
+use super::kinds::{Kind, Random, branch, meta, path};
+use super::table::{Figure, Table, timed};
 
 const KEYS: usize = 100_000;
-const READS: usize = 200_000;
+pub(crate) const READS: usize = 200_000;
+
+/// What W4 reads.
+pub(crate) fn keys() -> Vec<Path> {
+    (0..KEYS).map(|key| path(&format!("{:03}/{key:06}", key % 1000))).collect()
+}
 
 /// W4.
 pub(crate) fn random(table: &mut Table, kind: &Kind<'_>, _n: usize) {
@@ -15,8 +20,7 @@ pub(crate) fn random(table: &mut Table, kind: &Kind<'_>, _n: usize) {
         return;
     }
     let main = branch("main");
-    let at = |key: usize| path(&format!("{:03}/{key:06}", key % 1000));
-    let paths: Vec<Path> = (0..KEYS).map(at).collect();
+    let paths = keys();
     let mut store = kind.store();
     let fill = |tree: &mut Tree| {
         let mut keys = paths.iter().enumerate();
@@ -49,9 +53,6 @@ pub(crate) fn random(table: &mut Table, kind: &Kind<'_>, _n: usize) {
         let mut random = Random(1);
         timed(|| read(&paths, &mut random, |path| tree.get(path)))
     });
-    if kind.name == "memory" {
-        floors::reads(table, &paths, READS);
-    }
 }
 
 fn read(

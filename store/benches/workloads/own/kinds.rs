@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jitsu_store::backend::{Log, LogOptions, Memory};
 use jitsu_store::{Batch, BranchName, Meta, Path, Store};
 
-use crate::table::Figure;
+use super::table::Figure;
 
 /// How many commits are published together in bulk.
 const BULK: usize = 1000;
@@ -73,8 +73,12 @@ impl<'a> Kind<'a> {
         }
     }
 
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.name.starts_with("log")
+    }
+
     pub(crate) fn is_durable(&self) -> bool {
-        self.name.starts_with("log") && !self.in_bulk
+        self.is_on_disk() && !self.in_bulk
     }
 }
 

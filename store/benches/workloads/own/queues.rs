@@ -3,8 +3,8 @@
 
 use jitsu_store::{Batch, Commit, Contents, Merged, Queue, Store, Tree};
 
-use crate::kinds::{Kind, branch, meta, path};
-use crate::table::{Figure, Table, timed};
+use super::kinds::{Kind, branch, meta, path};
+use super::table::{Figure, Table, timed};
 
 /// The length of the paper's longest sequence.
 const LONG: usize = 4096;

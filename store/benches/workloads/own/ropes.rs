@@ -3,8 +3,8 @@
 
 use jitsu_store::{Batch, Contents, Merged, TextRope, Tree};
 
-use crate::kinds::{Kind, Random, branch, meta, path};
-use crate::table::{Figure, Table, timed};
+use super::kinds::{Kind, Random, branch, meta, path};
+use super::table::{Figure, Table, timed};
 
 /// The characters of the rope that is kept in a store.
 const LONG: u64 = 100_000;
