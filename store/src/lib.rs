@@ -37,6 +37,7 @@ mod name;
 mod path;
 mod proof;
 mod references;
+mod retention;
 mod revision;
 mod store;
 #[cfg(test)]
@@ -66,6 +67,7 @@ pub use self::name::{BRANCH_BYTES_MAX, BranchName, NameError, NameFault};
 pub use self::path::{PATH_STEPS_MAX, Path, STEP_BYTES_MAX, Step};
 pub use self::proof::{Proof, ProofError, Proven};
 pub use self::references::references;
+pub use self::retention::{Keep, LetGo, RETENTION};
 pub use self::revision::{BACK_MAX, DIGITS_MIN, RevisionError};
 pub use self::store::{FOUND_MAX, Store, TRIES_MAX};
 pub use self::tree::{Entries, Kind, Tree, TreeError};

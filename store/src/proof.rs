@@ -157,7 +157,7 @@ fn read<E: From<StorageError>>(
             Ok(())
         })?;
         while let Some(id) = line.pop() {
-            if here.has(&id)? {
+            if here.contains(&id)? {
                 continue;
             }
             let part = fetch(&id)?;

@@ -1,4 +1,4 @@
-//! Owns what an object refers to, whatever kind of object it is, and how old a commit is: for all
+//! Owns what an object refers to, whatever kind of object it is, and what a commit says of itself: for all
 //! who follow objects without looking at what they mean. Must not know where objects are kept.
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use crate::commit::Record;
 use crate::contents::{self, Contents};
 use crate::id::Id;
 use crate::lazy::{Object, See};
+use crate::retention;
 use crate::tree::node::Node;
 
 /// The ids of all objects that an object with these bytes refers to, in the order in which they
@@ -48,8 +49,21 @@ pub fn references(bytes: &[u8]) -> Result<Vec<Id>, DecodeError> {
     Ok(ids)
 }
 
-/// The generation of the commit with these bytes; `None` if they are none.
-pub(crate) fn generation(id: &Id, bytes: &[u8]) -> Option<u64> {
+/// What a commit says of itself, for those who look at no tree.
+pub(crate) struct CommitFacts {
+    pub(crate) generation: u64,
+    pub(crate) time_ms: u64,
+    /// If it says so: before which time a commit may lack its tree.
+    pub(crate) trees_since_ms: u64,
+}
+
+/// The facts of the commit with these bytes; `None` if they are none.
+pub(crate) fn commit_facts(id: &Id, bytes: &[u8]) -> Option<CommitFacts> {
     let nowhere = Source(Arc::new(Memory::new()));
-    Some(Record::decode(*id, bytes, &nowhere).ok()?.generation())
+    let record = Record::decode(*id, bytes, &nowhere).ok()?;
+    Some(CommitFacts {
+        generation: record.generation(),
+        time_ms: record.meta().time_ms,
+        trees_since_ms: retention::trees_since_ms(Some(record.meta())),
+    })
 }

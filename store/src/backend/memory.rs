@@ -42,7 +42,7 @@ impl Backend for Memory {
         Ok(self.read().objects.get(id).cloned())
     }
 
-    fn has(&self, id: &Id) -> Result<bool, StorageError> {
+    fn contains(&self, id: &Id) -> Result<bool, StorageError> {
         Ok(self.read().objects.contains_key(id))
     }
 

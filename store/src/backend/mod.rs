@@ -43,7 +43,7 @@ pub trait Backend: Send + Sync {
     fn get(&self, id: &Id) -> Result<Option<Arc<[u8]>>, StorageError>;
 
     /// Whether an object is there.
-    fn has(&self, id: &Id) -> Result<bool, StorageError> {
+    fn contains(&self, id: &Id) -> Result<bool, StorageError> {
         Ok(self.get(id)?.is_some())
     }
 

@@ -116,6 +116,14 @@ impl History {
         }
     }
 
+    /// The backend, if it is all there.
+    pub(crate) fn objects_if_stored(&self) -> Option<Source> {
+        match self {
+            History::Stored(stored) => Some(stored.objects()),
+            History::Values(_) => None,
+        }
+    }
+
     /// Takes in a commit of which all objects were put, and its ancestors.
     pub(crate) fn adopt(&self, head: &Id) -> Result<(), StorageError> {
         match self {

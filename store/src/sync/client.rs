@@ -29,7 +29,7 @@ impl Store {
         branch: &BranchName,
     ) -> Result<Option<Commit>, SyncError> {
         let history = self.history();
-        let mut receiver = Receiver::new(&history.objects()?);
+        let mut receiver = Receiver::new(self)?;
         let mut said = from.call(Message::Want(branch.clone()))?;
         loop {
             match said {
@@ -39,6 +39,12 @@ impl Store {
                     history.adopt(&head)?;
                     return Ok(Some(history.commit(&head)?));
                 }
+                Message::Thinned(before_ms) => {
+                    // Written down before the first of them is kept.
+                    self.take_let_go(before_ms)?;
+                    receiver.take_thinned(before_ms);
+                    said = from.call(Message::Taken)?;
+                }
                 message => said = from.call(receiver.handle(&message)?)?,
             }
         }
@@ -47,7 +53,7 @@ impl Store {
     /// Moves a branch of another store on to where ours is, and sends what it lacks of it.
     pub fn push(&self, to: &mut dyn Peer, branch: &BranchName) -> Result<Pushed, SyncError> {
         let head = self.head(branch)?.ok_or_else(|| SyncError::NoBranch(branch.clone()))?.id();
-        let mut sender = Sender::new(&self.history().objects()?, &[head])?;
+        let mut sender = Sender::new(self, &[head])?;
         match to.call(Message::Give(branch.clone()))? {
             Message::Taken => {}
             other => return Err(SyncError::Unexpected(other.name())),

@@ -34,6 +34,9 @@ pub enum Message {
     Has(Vec<bool>),
     /// A slice: objects that the receiver lacks, each after all that it refers to.
     Slice(Vec<Vec<u8>>),
+    /// Commits made before this time, in milliseconds since 1970, may lack their trees, which were
+    /// let go: see [`crate::Keep`].
+    Thinned(u64),
     /// The receiver keeps them, and goes on.
     Taken,
     /// The receiver has everything that belongs to this commit now.
@@ -88,6 +91,10 @@ impl Message {
                 to.number(objects.len() as u64);
                 objects.iter().for_each(|object| to.bytes(object));
             }
+            Message::Thinned(before_ms) => {
+                to.byte(b'r');
+                to.number(*before_ms);
+            }
             Message::Taken => to.byte(b't'),
             Message::Head(id) => {
                 to.byte(b'e');
@@ -134,6 +141,7 @@ impl Message {
                 let object = |_| from.bytes().map(<[u8]>::to_vec);
                 Message::Slice((0..count).map(object).collect::<Result<_, _>>()?)
             }
+            b'r' => Message::Thinned(from.number()?),
             b't' => Message::Taken,
             b'e' => Message::Head(from.id()?),
             b'm' => Message::Moved(if truth(&mut from)? { Moved::Now } else { Moved::Before }),
@@ -157,6 +165,7 @@ impl Message {
             Message::Offer(_) => "an offer",
             Message::Has(_) => "what is there",
             Message::Slice(_) => "a slice",
+            Message::Thinned(_) => "history without its trees",
             Message::Taken => "a receipt",
             Message::Head(_) => "a head",
             Message::Moved(_) => "a move",

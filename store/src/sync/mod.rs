@@ -93,6 +93,9 @@ pub enum SyncError {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// Commits that lack their trees were pushed.
+    #[error("commits whose trees were let go can be fetched, not pushed")]
+    Thinned,
     /// A message that cannot come at this point.
     #[error("{0} is no answer to what was said")]
     Unexpected(&'static str),

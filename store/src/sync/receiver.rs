@@ -7,9 +7,11 @@ use super::{Fault, Message, SyncError};
 use crate::backend::{OBJECT_BYTES_MAX, Source};
 use crate::codec::ObjectKind;
 use crate::commit::Record;
+use crate::error::StorageError;
 use crate::id::Id;
 use crate::lazy::Object;
 use crate::references::references;
+use crate::store::Store;
 use crate::tree::node::Node;
 
 /// The most objects that are awaited at a time.
@@ -21,11 +23,20 @@ pub(super) struct Receiver {
     source: Source,
     /// What was offered and is not there.
     awaited: HashSet<Id>,
+    /// Before which time a commit may lack its tree.
+    thinned_before_ms: u64,
 }
 
 impl Receiver {
-    pub(super) fn new(source: &Source) -> Receiver {
-        Receiver { source: source.clone(), awaited: HashSet::new() }
+    pub(super) fn new(store: &Store) -> Result<Receiver, StorageError> {
+        let thinned_before_ms = store.let_go_before_ms()?;
+        let source = store.history().objects()?;
+        Ok(Receiver { source, awaited: HashSet::new(), thinned_before_ms })
+    }
+
+    /// Takes commits without their trees, if they were made before this time.
+    pub(super) fn take_thinned(&mut self, before_ms: u64) {
+        self.thinned_before_ms = self.thinned_before_ms.max(before_ms);
     }
 
     /// What to answer to a message of the side that sends.
@@ -41,7 +52,7 @@ impl Receiver {
                     if !self.awaited.remove(&id) {
                         return Err(SyncError::Object { id, fault: Fault::Unasked });
                     }
-                    keep(&self.source, &id, object)?;
+                    keep(&self.source, &id, object, self.thinned_before_ms)?;
                 }
                 Ok(Message::Taken)
             }
@@ -51,14 +62,11 @@ impl Receiver {
 
     /// Whether a commit and with it everything that belongs to it is there now.
     pub(super) fn check(&self, head: &Id) -> Result<(), SyncError> {
-        match Record::load(head, &self.source)? {
-            Some(_) => Ok(()),
-            None => Err(SyncError::Object { id: *head, fault: Fault::Missing }),
-        }
+        check_head(&self.source, head)
     }
 
     fn has(&mut self, id: &Id) -> Result<bool, SyncError> {
-        let has = self.source.has(id)?;
+        let has = self.source.contains(id)?;
         if !has {
             self.awaited.insert(*id);
         }
@@ -69,10 +77,26 @@ impl Receiver {
     }
 }
 
+/// Whether a commit that is to be the head of a branch is there, and has its tree.
+pub(super) fn check_head(source: &Source, head: &Id) -> Result<(), SyncError> {
+    let refused = |fault| Err(SyncError::Object { id: *head, fault });
+    match Record::load(head, source)? {
+        None => refused(Fault::Missing),
+        Some(record) if !source.contains(&record.tree())? => refused(Fault::Refers(record.tree())),
+        Some(_) => Ok(()),
+    }
+}
+
 /// Keeps an object that came from elsewhere, after looking whether it is sound: that whatever it
-/// refers to is there, and of a commit, that it fits its tree and parents. (Other objects that do
-/// not fit each other are told as damage when somebody looks at them.)
-pub(super) fn keep(to: &Source, id: &Id, bytes: &[u8]) -> Result<(), SyncError> {
+/// refers to is there, but for the trees of commits made before a time, and of a commit, that it
+/// fits its tree and parents. (Other objects that do not fit each other are told as damage when
+/// somebody looks at them.)
+pub(super) fn keep(
+    to: &Source,
+    id: &Id,
+    bytes: &[u8],
+    thinned_before_ms: u64,
+) -> Result<(), SyncError> {
     let refused = |fault| Err(SyncError::Object { id: *id, fault });
     if bytes.len() > OBJECT_BYTES_MAX {
         return refused(Fault::TooLarge(OBJECT_BYTES_MAX));
@@ -81,25 +105,28 @@ pub(super) fn keep(to: &Source, id: &Id, bytes: &[u8]) -> Result<(), SyncError> 
         Ok(below) => below,
         Err(error) => return refused(Fault::Decode(error)),
     };
+    let commit = (ObjectKind::of(bytes) == Some(ObjectKind::Commit))
+        .then(|| Record::decode(*id, bytes, to).expect("BUG: a commit that was decoded before"));
+    let thinned = commit.as_ref().filter(|it| it.meta().time_ms < thinned_before_ms);
+    let thinned = thinned.map(Record::tree);
     for below in below {
-        if !to.has(&below)? {
+        if !to.contains(&below)? && thinned != Some(below) {
             return refused(Fault::Refers(below));
         }
     }
-    if ObjectKind::of(bytes) == Some(ObjectKind::Commit)
-        && let Err(fault) = check_commit(to, id, bytes)?
+    if let Some(commit) = commit
+        && let Err(fault) = check_commit(to, &commit)?
     {
         return refused(fault);
     }
     Ok(to.put(id, bytes)?)
 }
 
-/// Whether a commit, of which all that it refers to is there, has a tree and the generation that
-/// its parents give.
-fn check_commit(to: &Source, id: &Id, bytes: &[u8]) -> Result<Result<(), Fault>, SyncError> {
-    let record = Record::decode(*id, bytes, to).expect("BUG: a commit that was decoded before");
+/// Whether what a commit has as its tree, if it is there, is one, and whether it has the
+/// generation that its parents give, which are.
+fn check_commit(to: &Source, record: &Record) -> Result<Result<(), Fault>, SyncError> {
     let tree = record.tree();
-    if Node::decode(&to.fetch(&tree)?, to).is_err() {
+    if to.get(&tree)?.is_some_and(|bytes| Node::decode(&bytes, to).is_err()) {
         return Ok(Err(Fault::Kind(tree)));
     }
     let mut generation = 1;

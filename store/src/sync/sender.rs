@@ -19,6 +19,7 @@ use crate::error::StorageError;
 use crate::id::Id;
 use crate::lazy::decode_checked;
 use crate::references::references;
+use crate::store::Store;
 
 /// For how many commits it is found out at once which objects they need: the others wait.
 const COMMITS_AT_ONCE: usize = 256;
@@ -30,6 +31,18 @@ pub(super) struct Sender {
     state: State,
     /// Commits that are to be sent, each after its parents.
     commits: VecDeque<Id>,
+    /// Before which time a commit may lack its tree.
+    thinned_before_ms: u64,
+    thinned: Thinned,
+}
+
+/// Whether commits without their trees are sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thinned {
+    No,
+    /// Some are next, which is to be told before.
+    Next,
+    Told,
 }
 
 enum State {
@@ -56,9 +69,15 @@ struct Trees {
 
 impl Sender {
     /// The side that sends these commits.
-    pub(super) fn new(source: &Source, heads: &[Id]) -> Result<Sender, StorageError> {
-        let state = State::Commits(Lacking::new(source, heads)?);
-        Ok(Sender { source: source.clone(), state, commits: VecDeque::new() })
+    pub(super) fn new(store: &Store, heads: &[Id]) -> Result<Sender, StorageError> {
+        let source = store.history().objects()?;
+        Ok(Sender {
+            state: State::Commits(Lacking::new(&source, heads)?),
+            source,
+            commits: VecDeque::new(),
+            thinned_before_ms: store.let_go_before_ms()?,
+            thinned: Thinned::No,
+        })
     }
 
     /// What to say first, to which an answer comes; `None` if all is said.
@@ -99,6 +118,10 @@ impl Sender {
                     }
                     State::Slices(std::mem::take(trees).in_order())
                 }
+                State::Slices(_) if self.thinned == Thinned::Next => {
+                    self.thinned = Thinned::Told;
+                    return Ok(Some(Message::Thinned(self.thinned_before_ms)));
+                }
                 State::Slices(order) => match slice(order, &self.source)? {
                     Some(slice) => return Ok(Some(slice)),
                     None => self.trees()?,
@@ -117,7 +140,12 @@ impl Sender {
         for id in self.commits.drain(..self.commits.len().min(COMMITS_AT_ONCE)) {
             let record = Record::load(&id, &self.source)?.ok_or(StorageError::Missing { id })?;
             let tree = record.tree();
-            trees.see(tree);
+            let is_old = record.meta().time_ms < self.thinned_before_ms;
+            if !is_old || self.source.contains(&tree)? {
+                trees.see(tree);
+            } else if self.thinned == Thinned::No {
+                self.thinned = Thinned::Next;
+            }
             trees.commits.push((id, tree));
         }
         Ok(State::Trees(trees))

@@ -49,12 +49,12 @@ impl Server {
             (_, Message::Want(branch)) => {
                 let Some(head) = self.store.head(branch)? else { return Ok(Message::Unknown) };
                 let head = head.id();
-                let mut sender = Sender::new(&self.store.history().objects()?, &[head])?;
+                let mut sender = Sender::new(&self.store, &[head])?;
                 let said = sender.start()?;
                 Ok(self.say(sender, head, said))
             }
             (_, Message::Give(branch)) => {
-                let receiver = Receiver::new(&self.store.history().objects()?);
+                let receiver = Receiver::new(&self.store)?;
                 self.state = State::Receiving { receiver, branch: branch.clone() };
                 Ok(Message::Taken)
             }
@@ -67,6 +67,7 @@ impl Server {
                 self.store.history().adopt(head)?;
                 self.forward(&branch, head)
             }
+            (State::Receiving { .. }, Message::Thinned(_)) => Err(SyncError::Thinned),
             (State::Receiving { mut receiver, branch }, message) => {
                 let answer = receiver.handle(message)?;
                 self.state = State::Receiving { receiver, branch };

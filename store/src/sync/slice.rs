@@ -12,10 +12,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read, Write};
 
+use super::SyncError;
 use super::message::{MESSAGE_BYTES_MAX, Message, decode_heads, encode_heads};
-use super::receiver::keep;
+use super::receiver::{check_head, keep};
 use super::sender::Sender;
-use super::{Fault, SyncError};
 use crate::backend::Source;
 use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
 use crate::commit::Record;
@@ -117,7 +117,7 @@ impl Store {
         to.bytes(&VERSION.to_le_bytes())?;
         to.record(HEADS, &encode_begin(&heads, since))?;
         let ids: Vec<Id> = heads.iter().map(|(_, head)| *head).collect();
-        let mut sender = Sender::new(&source, &ids)?;
+        let mut sender = Sender::new(self, &ids)?;
         let mut said = sender.start()?;
         let mut objects = 0;
         while let Some(message) = said {
@@ -128,6 +128,10 @@ impl Store {
                 }
                 Message::Slice(slice) => {
                     objects += slice.len() as u64;
+                    to.record(OBJECTS, &message.encode())?;
+                    Message::Taken
+                }
+                Message::Thinned(_) => {
                     to.record(OBJECTS, &message.encode())?;
                     Message::Taken
                 }
@@ -150,10 +154,11 @@ impl Store {
         let (heads, since) =
             decode_begin(&body).map_err(|error| SliceError::Record { at, error })?;
         for id in since {
-            if !to.has(&id)? {
+            if !to.contains(&id)? {
                 return Err(SliceError::Lacks(id));
             }
         }
+        let mut thinned_before_ms = self.let_go_before_ms()?;
         let mut objects = 0u64;
         loop {
             let (at, kind, body) = from.any_record()?;
@@ -162,9 +167,13 @@ impl Store {
                 OBJECTS => match Message::decode(&body).map_err(wrong)? {
                     Message::Slice(slice) => {
                         for object in slice {
-                            keep(&to, &Id::of(&object), &object)?;
+                            keep(&to, &Id::of(&object), &object, thinned_before_ms)?;
                             objects += 1;
                         }
+                    }
+                    Message::Thinned(before_ms) => {
+                        self.take_let_go(before_ms)?;
+                        thinned_before_ms = thinned_before_ms.max(before_ms);
                     }
                     _ => return Err(wrong(DecodeError::NotCanonical("no objects"))),
                 },
@@ -174,10 +183,8 @@ impl Store {
             }
         }
         for (_, head) in &heads {
-            match Record::load(head, &to)? {
-                Some(_) => history.adopt(head)?,
-                None => return Err(SyncError::Object { id: *head, fault: Fault::Missing }.into()),
-            }
+            check_head(&to, head)?;
+            history.adopt(head)?;
         }
         Ok(Imported { heads, objects })
     }
@@ -200,7 +207,12 @@ impl Known {
         for id in since {
             known.reach(*id)?;
         }
-        let mut line: Vec<Id> = known.next.values().map(Record::tree).collect();
+        let mut line = Vec::new();
+        for tree in known.next.values().map(Record::tree) {
+            if source.contains(&tree)? {
+                line.push(tree);
+            }
+        }
         while let Some(id) = line.pop() {
             if known.objects.insert(id) {
                 line.extend(decode_checked(&id, &source.fetch(&id)?, references)?);

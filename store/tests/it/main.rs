@@ -22,6 +22,7 @@ mod names;
 mod proof;
 mod queue;
 mod read_only;
+mod retention;
 mod rope;
 mod slice;
 mod sync;

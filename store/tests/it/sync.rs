@@ -358,7 +358,7 @@ fn objects(store: &Store) -> (Vec<Vec<u8>>, Id) {
 }
 
 /// Gives these objects, all of which are offered, to a store.
-fn give(to: &Store, objects: &[Vec<u8>], head: Id) -> Result<Message, SyncError> {
+pub(crate) fn give(to: &Store, objects: &[Vec<u8>], head: Id) -> Result<Message, SyncError> {
     let mut server = Server::new(to);
     server.answer(&Message::Give(branch("main")))?;
     server.answer(&Message::Offer(objects.iter().map(|object| Id::of(object)).collect()))?;
@@ -374,7 +374,7 @@ fn fault(given: Result<Message, SyncError>) -> Fault {
 }
 
 /// The bytes of a commit without metadata.
-fn commit(tree: Id, parents: &[Id], generation: u8) -> Vec<u8> {
+pub(crate) fn bytes_of_commit(tree: Id, parents: &[Id], generation: u8) -> Vec<u8> {
     let mut bytes = b"k\x01".to_vec();
     bytes.extend(tree.as_bytes());
     bytes.push(parents.len() as u8);
@@ -408,17 +408,17 @@ fn what_is_not_sound_is_refused_by_name() {
         give(&to, &sound, head).unwrap();
         let tree = from.commit(&head).unwrap().unwrap().tree().id();
         let wrong = [
-            (commit(tree, &[head], 9), Fault::Generation(4)),
-            (commit(tree, &[head], 3), Fault::Generation(4)),
-            (commit(head, &[head], 4), Fault::Kind(head)),
-            (commit(tree, &[tree], 4), Fault::Kind(tree)),
+            (bytes_of_commit(tree, &[head], 9), Fault::Generation(4)),
+            (bytes_of_commit(tree, &[head], 3), Fault::Generation(4)),
+            (bytes_of_commit(head, &[head], 4), Fault::Kind(head)),
+            (bytes_of_commit(tree, &[tree], 4), Fault::Kind(tree)),
         ];
         for (bytes, wanted) in wrong {
             let id = Id::of(&bytes);
             assert_eq!(fault(give(&to, &[bytes], id)), wanted);
             assert!(to.commit(&id).unwrap().is_none());
         }
-        let right = commit(tree, &[head], 4);
+        let right = bytes_of_commit(tree, &[head], 4);
         assert!(matches!(
             give(&to, std::slice::from_ref(&right), Id::of(&right)),
             Ok(Message::Moved(_))

@@ -143,7 +143,7 @@ type Referrers = HashMap<Id, Vec<Id>>;
 fn referrers(scan: &Scan) -> Referrers {
     let mut referrers = Referrers::new();
     for (id, found) in &scan.objects {
-        let below: HashSet<&Id> = found.references.iter().collect();
+        let below: HashSet<&Id> = found.needed().iter().collect();
         below.into_iter().for_each(|below| referrers.entry(*below).or_default().push(*id));
     }
     referrers
@@ -195,7 +195,7 @@ impl Whole<'_> {
 
     /// The generation of a commit that is there.
     fn generation(&self, commit: &Id) -> Option<u64> {
-        self.scan.objects.get(commit)?.generation
+        Some(self.scan.objects.get(commit)?.commit.as_ref()?.generation)
     }
 
     /// The newest of the last of these heads and its ancestors whose history is whole. Where the

@@ -29,8 +29,7 @@ use super::{Log, LogOptions, PANICKED, Tail, places};
 use crate::backend::{Backend, HeadChange};
 use crate::error::StorageError;
 use crate::id::Id;
-use crate::lazy::decode_checked;
-use crate::references::references;
+use crate::retention::LetGo;
 
 /// What a collection did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,26 +53,33 @@ pub fn gc(folder: impl AsRef<Path>, options: LogOptions) -> Result<Collected, St
 /// Removes what no branch reaches from the log on this disk, as [`gc`] does.
 pub fn gc_on(disk: Arc<dyn Disk>, options: LogOptions) -> Result<Collected, StorageError> {
     let log = Log::open_on(disk, options)?;
-    let live = log.live()?;
-    let mut collected = Collected::default();
-    live.iter().for_each(|(_, location)| collected.kept.add(location.len as usize));
-    let kept: HashSet<&Id> = live.iter().map(|(id, _)| id).collect();
-    let all = log.healed(|| log.places.all(&*log.disk))?;
-    for (_, location) in all.iter().filter(|(id, _)| !kept.contains(id)) {
-        collected.removed.add(location.len as usize);
-    }
-    if collected.removed.objects > 0 {
-        log.rewrite(&live)?;
-    }
-    Ok(collected)
+    log.let_go(&LetGo::of(&log)?)
 }
 
 type Live = Vec<(Id, Location)>;
 
 impl Log {
+    /// Removes what no branch reaches, and the trees that [`crate::Store::let_go`] lets go, from a
+    /// log that nobody else writes to.
+    pub fn let_go(&self, let_go: &LetGo) -> Result<Collected, StorageError> {
+        let live = self.live(let_go)?;
+        let mut collected = Collected::default();
+        live.iter().for_each(|(_, location)| collected.kept.add(location.len as usize));
+        let kept: HashSet<&Id> = live.iter().map(|(id, _)| id).collect();
+        let all = self.healed(|| self.places.all(&*self.disk))?;
+        for (_, location) in all.iter().filter(|(id, _)| !kept.contains(id)) {
+            collected.removed.add(location.len as usize);
+        }
+        if collected.removed.objects > 0 {
+            self.rewrite(&live)?;
+        }
+        Ok(collected)
+    }
+
     /// All that branches reach, each object checked, in the order of the files.
-    fn live(&self) -> Result<Live, StorageError> {
+    fn live(&self, let_go: &LetGo) -> Result<Live, StorageError> {
         let mut line: Vec<Id> = self.heads().values().copied().collect();
+        let is_there = |id: &Id| self.contains(id);
         let mut seen = HashSet::new();
         let mut live = Live::new();
         while let Some(id) = line.pop() {
@@ -83,7 +89,7 @@ impl Log {
             let location = self.healed(|| self.places.locate(&*self.disk, &id))?;
             let location = location.ok_or(StorageError::Missing { id })?;
             let bytes = places::read(&*self.disk, &id, location)?;
-            line.extend(decode_checked(&id, &bytes, references)?);
+            line.extend(let_go.needed(&id, &bytes, is_there)?);
             live.push((id, location));
         }
         live.sort_by_key(|(_, location)| (location.file, location.offset));

@@ -280,13 +280,17 @@ impl Backend for Log {
         self.healed(|| self.places.get(&*self.disk, id))
     }
 
+    fn contains(&self, id: &Id) -> Result<bool, StorageError> {
+        self.healed(|| self.places.contains(&*self.disk, id))
+    }
+
     fn put(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
         check_size(bytes)?;
         self.check_writable()?;
         if self.places.objects().waiting().object_bytes() >= self.options.unsaved_bytes {
             self.sync()?;
         }
-        if self.healed(|| self.places.contains(&*self.disk, id))? {
+        if self.contains(id)? {
             return Ok(());
         }
         let mut objects = self.places.objects_mut();

@@ -17,7 +17,8 @@ use crate::codec::ObjectKind;
 use crate::error::{Damage, Place, StorageError};
 use crate::id::Id;
 use crate::name::BranchName;
-use crate::references::{generation, references};
+use crate::references::{CommitFacts, commit_facts, references};
+use crate::retention;
 
 /// What the files of a log still say.
 #[derive(Default)]
@@ -42,7 +43,16 @@ pub(super) struct Found {
     pub(super) len: usize,
     pub(super) references: Vec<Id>,
     /// Of a commit.
-    pub(super) generation: Option<u64>,
+    pub(super) commit: Option<CommitFacts>,
+    /// Whether it is a commit that lacks its tree, as it may.
+    is_let_go: bool,
+}
+
+impl Found {
+    /// What has to be there of what it refers to.
+    pub(super) fn needed(&self) -> &[Id] {
+        &self.references[usize::from(self.is_let_go)..]
+    }
 }
 
 /// A damaged record.
@@ -81,6 +91,7 @@ pub(super) fn scan(disk: &dyn Disk) -> Result<Scan, StorageError> {
         expected = Some((number.wrapping_add(1), file.read(sequence)?));
     }
     scan.settle_doubts();
+    scan.settle_retention();
     Ok(scan)
 }
 
@@ -96,6 +107,24 @@ impl Scan {
                 wanted.extend(&found.references);
                 self.objects.entry(id).or_insert(found);
             }
+        }
+    }
+}
+
+impl Scan {
+    /// Finds the commits that lack their trees because somebody let go of those.
+    fn settle_retention(&mut self) {
+        let head = self.heads.get(&retention::branch()).and_then(|heads| heads.last());
+        let head = head.and_then(|head| self.objects.get(head)?.commit.as_ref());
+        let Some(since_ms) = head.map(|facts| facts.trees_since_ms) else { return };
+        // The head of a branch has its tree, however old it is.
+        let heads: HashSet<Id> = self.heads.values().filter_map(|it| it.last().copied()).collect();
+        let is_old = |found: &Found| found.commit.as_ref().is_some_and(|it| it.time_ms < since_ms);
+        let lacks = |found: &Found| !self.objects.contains_key(&found.references[0]);
+        let let_go = self.objects.iter().filter(|(_, found)| is_old(found) && lacks(found));
+        let let_go = let_go.map(|(id, _)| *id).filter(|id| !heads.contains(id));
+        for id in let_go.collect::<Vec<_>>() {
+            self.objects.get_mut(&id).expect("BUG: it was there").is_let_go = true;
         }
     }
 }
@@ -253,8 +282,9 @@ impl File<'_> {
             return false;
         };
         let id = Id::of(bytes);
-        let generation = generation(&id, bytes);
-        let found = Found { kind, file: self.number, offset, len, references, generation };
+        let commit = commit_facts(&id, bytes);
+        let file = self.number;
+        let found = Found { kind, file, offset, len, references, commit, is_let_go: false };
         if id == *claimed {
             self.scan.objects.insert(id, found);
         } else {

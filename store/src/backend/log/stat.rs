@@ -102,7 +102,7 @@ fn reach(scan: &Scan, from: Id) -> HashSet<Id> {
         if let Some(found) = scan.objects.get(&id)
             && reached.insert(id)
         {
-            line.extend(&found.references);
+            line.extend(found.needed());
         }
     }
     reached
