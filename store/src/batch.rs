@@ -36,6 +36,8 @@ const LINE_MAX: usize = 256;
 #[must_use = "a batch that is not published has not happened"]
 pub struct Batch {
     store: Store,
+    /// The epoch of the backend when it began: in a later one it cannot be published.
+    epoch: u64,
     seen: BTreeMap<BranchName, Seen>,
     /// Commits made here that were not in the store before, so that no older one descends from
     /// them.
@@ -65,7 +67,9 @@ pub enum Merged {
 
 impl Batch {
     pub(crate) fn new(store: Store) -> Batch {
-        Batch { store, seen: BTreeMap::new(), fresh: HashMap::new(), ancestors: HashMap::new() }
+        let epoch = store.history().epoch();
+        let (seen, fresh, ancestors) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Batch { store, epoch, seen, fresh, ancestors }
     }
 
     /// The head of a branch as this batch sees it.
@@ -123,6 +127,9 @@ impl Batch {
         to: impl Into<CommitRef>,
     ) -> Result<(), StorageError> {
         let commit = self.find(to.into())?;
+        if !self.fresh.contains_key(&commit.key()) {
+            self.store.history().check_kept(&commit)?;
+        }
         self.move_to(branch, Some(commit))
     }
 
@@ -142,7 +149,7 @@ impl Batch {
             .filter(|(_, seen)| seen.moved)
             .map(|(branch, Seen { old, new, .. })| Moved { branch, old, new })
             .collect();
-        self.store.publish(&moved)?;
+        self.store.publish(self.epoch, &moved)?;
         self.store.keep(self.ancestors);
         Ok(())
     }
@@ -185,7 +192,7 @@ impl Batch {
         tree: Tree,
         meta: Meta,
     ) -> Result<Commit, StorageError> {
-        let (commit, is_new) = self.store.history().create(parents, tree, meta)?;
+        let (commit, is_new) = self.store.history().create(self.epoch, parents, tree, meta)?;
         if is_new {
             self.fresh.insert(commit.key(), commit.clone());
         }

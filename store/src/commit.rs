@@ -122,20 +122,26 @@ impl Commit {
     }
 
     /// Makes a commit and puts it, its tree first. Whether it was not there before.
+    ///
+    /// If a collection has begun since the epoch of `to` it may not be put: whoever makes it cannot
+    /// publish it either.
     pub(crate) fn create(
         to: &Source,
         parents: &[&Commit],
         tree: Tree,
         meta: Meta,
     ) -> Result<(Commit, bool), StorageError> {
-        tree.save(to)?;
+        let is_put = match tree.save(to) {
+            Ok(()) => true,
+            Err(StorageError::Outrun) => false,
+            Err(error) => return Err(error),
+        };
         let unloaded = Tree::stored(tree.id(), to.clone());
         let record = Record::new(None, parents, unloaded, meta);
         let bytes = record.encode();
         let id = Id::of(&bytes);
         let _ = record.id.set(id);
-        let is_new = to.get(&id)?.is_none();
-        to.put(&id, &bytes)?;
+        let is_new = !is_put || put(to, parents, &id, &bytes)?;
         Ok((Commit { record: Arc::new(record), tree }, is_new))
     }
 
@@ -174,6 +180,25 @@ impl Commit {
 
     pub(crate) fn key(&self) -> Key {
         self.record.serial.map_or_else(|| Key::Id(self.id()), Key::Serial)
+    }
+}
+
+/// Puts a commit whose tree is there. Whether it was not before.
+fn put(to: &Source, parents: &[&Commit], id: &Id, bytes: &[u8]) -> Result<bool, StorageError> {
+    if to.contains(id)? {
+        return Ok(false);
+    }
+    let mut outcome = Ok(());
+    for parent in parents {
+        let parent = parent.id();
+        // What was collected is not brought back by who still has it in memory.
+        if !to.contains(&parent)? {
+            outcome = Err(StorageError::Missing { id: parent });
+        }
+    }
+    match outcome.and_then(|()| to.store(id, bytes)) {
+        Err(_) if to.epoch() != to.known() => Ok(true),
+        result => result.map(|()| true),
     }
 }
 

@@ -68,6 +68,15 @@ pub enum StorageError {
         /// The object.
         id: Id,
     },
+    /// A collection began while objects were put: they are to be put again, from the first.
+    #[error("a collection of the store began meanwhile; try again")]
+    Outrun,
+    /// The tree of a commit was let go: see [`crate::Keep`].
+    #[error("the tree of the commit {} was let go", commit.short())]
+    LetGo {
+        /// The commit.
+        commit: Id,
+    },
     /// An object is larger than the store takes.
     #[error("an object of {bytes} bytes is larger than {bytes_max}")]
     TooLarge {

@@ -1,9 +1,10 @@
 //! Owns when an object is hashed, encoded, loaded and saved: as late as possible, and once. Must
 //! not know what it holds.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::backend::Source;
+use crate::backend::{Backend, Source};
 use crate::codec::DecodeError;
 use crate::error::{Damage, Place, StorageError};
 use crate::id::Id;
@@ -24,7 +25,8 @@ pub(crate) trait Object {
 /// An object that another one refers to, whatever kind of object it is.
 pub(crate) trait Linked {
     fn id(&self) -> Id;
-    /// Puts the object and all that it refers to into a backend, unless it is known to be there.
+    /// Puts the object and all that it refers to into a backend, unless it is known to be there to
+    /// stay in the epoch of `to`.
     fn save(&self, to: &Source, levels_left: usize) -> Result<(), StorageError>;
 }
 
@@ -39,14 +41,52 @@ enum State<T> {
     /// Made here.
     Made { value: T, hashed: OnceLock<Box<Hashed>> },
     /// Known to be in a backend, from which it is loaded when somebody looks at it.
-    Stored { id: Id, home: Source, value: OnceLock<Box<T>> },
+    Stored { id: Id, home: Home, value: OnceLock<Box<T>> },
 }
 
 /// What is known of a value that somebody asked the id of.
 struct Hashed {
     id: Id,
     /// The backend that is known to hold it.
-    home: OnceLock<Source>,
+    home: OnceLock<Home>,
+}
+
+/// A backend that holds an object.
+struct Home {
+    backend: Arc<dyn Backend>,
+    /// The last epoch in which the object is known to be there to stay, with all below it.
+    known: AtomicU64,
+}
+
+impl Home {
+    fn new(source: Source) -> Home {
+        Home { known: AtomicU64::new(source.known()), backend: source.into_backend() }
+    }
+
+    /// It, as what the object refers to is known in it.
+    fn source(&self) -> Source {
+        Source::of(self.backend.clone(), self.known.load(Ordering::Acquire))
+    }
+
+    /// Takes in that the object is there to stay in the epoch of `source`, if this is its backend.
+    fn learn(&self, source: &Source) {
+        if source.is(&self.backend) {
+            self.known.fetch_max(source.known(), Ordering::AcqRel);
+        }
+    }
+
+    /// Whether the object is there to stay in the epoch of `to`.
+    fn keeps(&self, id: impl FnOnce() -> Id, to: &Source) -> Result<bool, StorageError> {
+        if !to.is(&self.backend) {
+            return Ok(false);
+        }
+        let is_known = self.known.load(Ordering::Acquire) >= to.known();
+        let keeps = is_known || to.contains(&id())?;
+        if keeps {
+            self.learn(to);
+        }
+        Ok(keeps)
+    }
 }
 
 impl<T: Object + Clone> Lazy<T> {
@@ -55,7 +95,7 @@ impl<T: Object + Clone> Lazy<T> {
     }
 
     pub(crate) fn stored(id: Id, home: Source) -> Lazy<T> {
-        Lazy(Arc::new(State::Stored { id, home, value: OnceLock::new() }))
+        Lazy(Arc::new(State::Stored { id, home: Home::new(home), value: OnceLock::new() }))
     }
 
     /// The value, if it is here already.
@@ -74,7 +114,9 @@ impl<T: Object + Clone> Lazy<T> {
                 if let Some(value) = value.get() {
                     return Ok(value);
                 }
-                let loaded = decode_checked(id, &home.fetch(id)?, |bytes| T::decode(bytes, home))?;
+                let home = home.source();
+                let bytes = home.fetch(id)?;
+                let loaded = decode_checked(id, &bytes, |bytes| T::decode(bytes, &home))?;
                 Ok(value.get_or_init(|| Box::new(loaded)))
             }
         }
@@ -144,7 +186,9 @@ impl<T: Object + Clone> Linked for Lazy<T> {
             State::Made { hashed, .. } => hashed.get().and_then(|hashed| hashed.home.get()),
             State::Stored { home, .. } => Some(home),
         };
-        if home.is_some_and(|home| home.is(to)) {
+        if let Some(home) = home
+            && home.keeps(|| Lazy::id(self), to)?
+        {
             return Ok(());
         }
         let value = self.load()?;
@@ -154,13 +198,16 @@ impl<T: Object + Clone> Linked for Lazy<T> {
         match &*self.0 {
             State::Made { hashed, .. } => {
                 let hashed = hashed.get_or_init(|| Hashed::new(Id::of(&bytes)));
-                to.put(&hashed.id, &bytes)?;
-                hashed.home.get_or_init(|| to.clone());
-                Ok(())
+                to.store(&hashed.id, &bytes)?;
+                hashed.home.get_or_init(|| Home::new(to.clone())).learn(to);
             }
             // An object that came from another backend keeps that home, and is put here every time.
-            State::Stored { id, .. } => to.put(id, &bytes),
+            State::Stored { id, home, .. } => {
+                to.store(id, &bytes)?;
+                home.learn(to);
+            }
         }
+        Ok(())
     }
 }
 

@@ -143,7 +143,7 @@ fn read<E: From<StorageError>>(
     path: &Path,
     mut fetch: impl FnMut(&Id) -> Result<Arc<[u8]>, E>,
 ) -> Result<Proven, E> {
-    let here = Source(Arc::new(Memory::new()));
+    let here = Source::new(Arc::new(Memory::new()));
     let proven = loop {
         match look(&here, commit, path) {
             Err(StorageError::Missing { id }) => here.put(&id, &fetch(&id)?)?,

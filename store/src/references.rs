@@ -27,7 +27,7 @@ use crate::tree::node::Node;
 /// ```
 pub fn references(bytes: &[u8]) -> Result<Vec<Id>, DecodeError> {
     // Nothing is loaded, so that it makes no difference from where it would be.
-    let nowhere = Source(Arc::new(Memory::new()));
+    let nowhere = Source::new(Arc::new(Memory::new()));
     let mut ids = Vec::new();
     let see: &mut See<'_> = &mut |object| {
         ids.push(object.id());
@@ -59,7 +59,7 @@ pub(crate) struct CommitFacts {
 
 /// The facts of the commit with these bytes; `None` if they are none.
 pub(crate) fn commit_facts(id: &Id, bytes: &[u8]) -> Option<CommitFacts> {
-    let nowhere = Source(Arc::new(Memory::new()));
+    let nowhere = Source::new(Arc::new(Memory::new()));
     let record = Record::decode(*id, bytes, &nowhere).ok()?;
     Some(CommitFacts {
         generation: record.generation(),

@@ -62,7 +62,7 @@ impl Store {
     /// A store over a backend. Two stores over one backend see each other's commits, but not
     /// each other's watches.
     pub fn open(backend: Arc<dyn Backend>) -> Result<Store, StorageError> {
-        Ok(Store::over(History::Stored(Stored::open(Source(backend))?)))
+        Ok(Store::over(History::Stored(Stored::open(Source::new(backend))?)))
     }
 
     fn over(history: History) -> Store {
@@ -123,14 +123,15 @@ impl Store {
         mut edit: impl FnMut(&mut Tree) -> Result<T, E>,
     ) -> Result<(Commit, T), UpdateError<E>> {
         for _ in 0..TRIES_MAX {
+            let epoch = self.shared.history.epoch();
             let old = self.head(branch).map_err(UpdateError::Storage)?;
             let mut tree = old.as_ref().map_or_else(Tree::empty, Commit::tree);
             let result = edit(&mut tree).map_err(UpdateError::Edit)?;
             let parents = old.as_ref();
-            let made = self.shared.history.create(parents.as_slice(), tree, meta);
+            let made = self.shared.history.create(epoch, parents.as_slice(), tree, meta);
             let (commit, _) = made.map_err(UpdateError::Storage)?;
             let moved = Moved { branch: branch.clone(), old, new: Some(commit.clone()) };
-            match self.publish(&[moved]) {
+            match self.publish(epoch, &[moved]) {
                 Ok(()) => return Ok((commit, result)),
                 // A copy for the next one, which is seldom needed.
                 Err(PublishError::Raced(_)) => meta = commit.meta().clone(),
@@ -220,12 +221,12 @@ impl Store {
         self.shared.listeners.write().expect(PANICKED).push(listener);
     }
 
-    pub(crate) fn publish(&self, moved: &[Moved]) -> Result<(), PublishError> {
+    pub(crate) fn publish(&self, epoch: u64, moved: &[Moved]) -> Result<(), PublishError> {
         if moved.is_empty() {
             return Ok(());
         }
         let history = &self.shared.history;
-        if !history.set_heads(moved)? {
+        if !history.set_heads(epoch, moved)? {
             return Err(PublishError::Raced(raced(moved, history)?));
         }
         self.shared.watches.ring(moved, history);

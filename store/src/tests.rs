@@ -18,7 +18,7 @@ use crate::tree::item::Item;
 use crate::tree::node::{Entry, LEAF_MAX, Link, Node, Part, Slots};
 
 fn source() -> Source {
-    Source(Arc::new(Memory::new()))
+    Source::new(Arc::new(Memory::new()))
 }
 
 /// Decodes by the first byte, and encodes what comes out.

@@ -83,4 +83,19 @@ impl Backend for Faulty {
     ) -> Result<Vec<Id>, StorageError> {
         self.inner.ids_with_prefix(kind, prefix, limit)
     }
+    fn epoch(&self) -> u64 {
+        self.inner.epoch()
+    }
+
+    fn contains(&self, id: &Id) -> Result<bool, StorageError> {
+        self.inner.contains(id)
+    }
+
+    fn put_in(&self, epoch: u64, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
+        self.write(|| self.inner.put_in(epoch, id, bytes))
+    }
+
+    fn set_heads_in(&self, epoch: u64, changes: &[HeadChange]) -> Result<bool, StorageError> {
+        self.write(|| self.inner.set_heads_in(epoch, changes))
+    }
 }

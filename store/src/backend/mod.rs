@@ -38,14 +38,14 @@ pub struct HeadChange {
 ///
 /// Objects are written first and heads moved last, so that a crash between the two leaves
 /// garbage and never damage. One suite of tests runs over every backend.
+///
+/// A backend may be *collected* while it is used: what no head reaches goes. Each collection that
+/// begins is an epoch. What was put in one, and is not reached by a head when the next begins, is
+/// to be put again: whoever puts objects for a head notes the epoch before it begins, and uses
+/// [`Backend::put_in`] and [`Backend::set_heads_in`].
 pub trait Backend: Send + Sync {
     /// The bytes of an object, its kind byte first.
     fn get(&self, id: &Id) -> Result<Option<Arc<[u8]>>, StorageError>;
-
-    /// Whether an object is there.
-    fn contains(&self, id: &Id) -> Result<bool, StorageError> {
-        Ok(self.get(id)?.is_some())
-    }
 
     /// Keeps an object. Everything it refers to was put before it; putting it again does nothing.
     /// Once this returns `Ok` the object can be read, and is durable when the next
@@ -75,6 +75,29 @@ pub trait Backend: Send + Sync {
         prefix: &IdPrefix,
         limit: usize,
     ) -> Result<Vec<Id>, StorageError>;
+
+    /// The epoch it is in: the first is 1, and a backend that is never collected stays there.
+    fn epoch(&self) -> u64 {
+        1
+    }
+
+    /// Whether an object is there to stay, with all that it refers to: not if it is still there,
+    /// but will be removed by a collection that has begun.
+    fn contains(&self, id: &Id) -> Result<bool, StorageError> {
+        Ok(self.get(id)?.is_some())
+    }
+
+    /// Keeps an object as [`Backend::put`], unless a collection has begun since this epoch:
+    /// [`StorageError::Outrun`].
+    fn put_in(&self, epoch: u64, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
+        if self.epoch() == epoch { self.put(id, bytes) } else { Err(StorageError::Outrun) }
+    }
+
+    /// Moves heads as [`Backend::set_heads`], unless a collection has begun since this epoch:
+    /// `Ok(false)`.
+    fn set_heads_in(&self, epoch: u64, changes: &[HeadChange]) -> Result<bool, StorageError> {
+        if self.epoch() == epoch { self.set_heads(changes) } else { Ok(false) }
+    }
 }
 
 /// Refuses an object that is too large.
@@ -85,16 +108,50 @@ fn check_size(bytes: &[u8]) -> Result<(), StorageError> {
 
 /// A backend that trees and commits keep, to load what they refer to.
 #[derive(Clone)]
-pub(crate) struct Source(pub(crate) Arc<dyn Backend>);
+pub(crate) struct Source {
+    backend: Arc<dyn Backend>,
+    /// The last epoch in which all that is read by it is known to be there to stay; 0 is none.
+    epoch: u64,
+}
 
 impl Source {
-    pub(crate) fn is(&self, other: &Source) -> bool {
-        std::ptr::addr_eq(Arc::as_ptr(&self.0), Arc::as_ptr(&other.0))
+    /// A backend, for what is there to stay now.
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Source {
+        let epoch = backend.epoch();
+        Source { backend, epoch }
+    }
+
+    /// The same backend, for what is there to stay in an epoch.
+    pub(crate) fn within(&self, epoch: u64) -> Source {
+        Source::of(self.backend.clone(), epoch)
+    }
+
+    /// A backend, for what is there to stay in an epoch.
+    pub(crate) fn of(backend: Arc<dyn Backend>, epoch: u64) -> Source {
+        Source { backend, epoch }
+    }
+
+    pub(crate) fn into_backend(self) -> Arc<dyn Backend> {
+        self.backend
+    }
+
+    pub(crate) fn known(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether its backend is this one.
+    pub(crate) fn is(&self, backend: &Arc<dyn Backend>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.backend), Arc::as_ptr(backend))
     }
 
     /// The bytes of an object that something refers to, and that hence must be there.
     pub(crate) fn fetch(&self, id: &Id) -> Result<Arc<[u8]>, StorageError> {
-        self.0.get(id)?.ok_or(StorageError::Missing { id: *id })
+        self.backend.get(id)?.ok_or(StorageError::Missing { id: *id })
+    }
+
+    /// Puts an object in the epoch of this source.
+    pub(crate) fn store(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
+        self.backend.put_in(self.epoch, id, bytes)
     }
 }
 
@@ -102,6 +159,6 @@ impl std::ops::Deref for Source {
     type Target = dyn Backend;
 
     fn deref(&self) -> &Self::Target {
-        &*self.0
+        &*self.backend
     }
 }

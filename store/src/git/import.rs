@@ -188,9 +188,9 @@ impl Making<'_> {
         };
         let tree = self.directory(base, git.tree, &mut Vec::new())?;
         let meta = words::of_git(&git.words);
-        let (commit, _) =
-            import.store.history().create(&parents.iter().collect::<Vec<_>>(), tree, meta)?;
-        Ok(commit)
+        let history = import.store.history();
+        let parents: Vec<&Commit> = parents.iter().collect();
+        Ok(history.create(history.epoch(), &parents, tree, meta)?.0)
     }
 
     /// Makes a directory, knowing how another one was made.

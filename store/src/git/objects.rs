@@ -16,7 +16,7 @@ const FIRST: &str = "jitsu objects\n";
 
 /// The file that contents are: themselves first, then what they refer to, each once.
 pub(super) fn write(contents: &Contents) -> Result<String, StorageError> {
-    let parts = Source(Arc::new(Memory::new()));
+    let parts = Source::new(Arc::new(Memory::new()));
     contents.links(&mut |part| part.save(&parts, LEVELS_MAX))?;
     let mut text = FIRST.to_owned();
     let mut line = |bytes: &[u8]| {
@@ -50,7 +50,7 @@ pub(super) fn read(file: &[u8]) -> Option<Contents> {
         references(&part).ok()?;
         parts.put(&Id::of(&part), &part).ok()?;
     }
-    let contents = Contents::decode(&bytes, &Source(Arc::new(parts))).ok()?;
+    let contents = Contents::decode(&bytes, &Source::new(Arc::new(parts))).ok()?;
     let again = write(&contents).ok()?;
     (again.as_bytes() == file).then_some(contents)
 }

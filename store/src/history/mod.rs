@@ -38,15 +38,37 @@ pub(crate) enum History {
 }
 
 impl History {
-    /// Makes a commit. Whether there was none like it before.
+    /// The epoch of the backend, before which something is begun that ends in moved heads.
+    pub(crate) fn epoch(&self) -> u64 {
+        match self {
+            History::Stored(stored) => stored.epoch(),
+            History::Values(_) => 1,
+        }
+    }
+
+    /// Refuses a commit that a collection has removed, or will.
+    pub(crate) fn check_kept(&self, commit: &Commit) -> Result<(), StorageError> {
+        match self {
+            History::Stored(stored) if !stored.contains(commit)? => {
+                Err(StorageError::Missing { id: commit.id() })
+            }
+            History::Stored(stored) if !stored.objects().contains(&commit.record().tree())? => {
+                Err(StorageError::LetGo { commit: commit.id() })
+            }
+            History::Stored(_) | History::Values(_) => Ok(()),
+        }
+    }
+
+    /// Makes a commit in an epoch. Whether there was none like it before.
     pub(crate) fn create(
         &self,
+        epoch: u64,
         parents: &[&Commit],
         tree: Tree,
         meta: Meta,
     ) -> Result<(Commit, bool), StorageError> {
         match self {
-            History::Stored(stored) => stored.create(parents, tree, meta),
+            History::Stored(stored) => stored.create(epoch, parents, tree, meta),
             History::Values(values) => Ok(values.create(parents, tree, meta)),
         }
     }
@@ -91,10 +113,10 @@ impl History {
         }
     }
 
-    /// Moves all these heads or none, as [`crate::Backend::set_heads`].
-    pub(crate) fn set_heads(&self, moved: &[Moved]) -> Result<bool, StorageError> {
+    /// Moves all these heads or none, as [`crate::Backend::set_heads_in`].
+    pub(crate) fn set_heads(&self, epoch: u64, moved: &[Moved]) -> Result<bool, StorageError> {
         match self {
-            History::Stored(stored) => stored.set_heads(moved),
+            History::Stored(stored) => stored.set_heads(epoch, moved),
             History::Values(values) => Ok(values.set_heads(moved)),
         }
     }

@@ -38,18 +38,35 @@ impl Stored {
         Ok(stored)
     }
 
+    pub(super) fn epoch(&self) -> u64 {
+        self.source.epoch()
+    }
+
+    pub(super) fn contains(&self, commit: &Commit) -> Result<bool, StorageError> {
+        self.source.contains(&commit.id())
+    }
+
     pub(super) fn create(
         &self,
+        epoch: u64,
         parents: &[&Commit],
         tree: Tree,
         meta: Meta,
     ) -> Result<(Commit, bool), StorageError> {
-        let (commit, is_new) = Commit::create(&self.source, parents, tree, meta)?;
-        self.records().insert(commit.id(), commit.record().clone());
+        let to = self.source.within(epoch);
+        let (commit, is_new) = Commit::create(&to, parents, tree, meta)?;
+        if self.epoch() == epoch {
+            self.records().insert(commit.id(), commit.record().clone());
+        }
         Ok((commit, is_new))
     }
 
     pub(super) fn find(&self, id: &Id) -> Result<Option<Commit>, StorageError> {
+        self.find_within(0, id)
+    }
+
+    /// A commit that is there to stay in this epoch, if it is there.
+    fn find_within(&self, epoch: u64, id: &Id) -> Result<Option<Commit>, StorageError> {
         let known = self.records().get(id);
         let record = match known {
             Some(record) => record,
@@ -60,10 +77,11 @@ impl Stored {
                 record
             }
         };
-        Ok(Some(Commit::stored(record, &self.source)))
+        Ok(Some(Commit::stored(record, &self.source.within(epoch))))
     }
 
     pub(super) fn head(&self, branch: &BranchName) -> Result<Option<Commit>, StorageError> {
+        let epoch = self.source.epoch();
         let Some(id) = self.source.head(branch)? else {
             self.heads().remove(branch);
             return Ok(None);
@@ -73,12 +91,12 @@ impl Stored {
         {
             return Ok(Some(commit));
         }
-        let commit = self.find(&id)?.ok_or(StorageError::Missing { id })?;
+        let commit = self.find_within(epoch, &id)?.ok_or(StorageError::Missing { id })?;
         self.heads().insert(branch.clone(), commit.clone());
         Ok(Some(commit))
     }
 
-    pub(super) fn set_heads(&self, moved: &[Moved]) -> Result<bool, StorageError> {
+    pub(super) fn set_heads(&self, epoch: u64, moved: &[Moved]) -> Result<bool, StorageError> {
         let id = |head: &Option<Commit>| head.as_ref().map(Commit::id);
         let changes: Vec<HeadChange> = moved
             .iter()
@@ -88,7 +106,7 @@ impl Stored {
                 new: id(new),
             })
             .collect();
-        if !self.source.set_heads(&changes)? {
+        if !self.source.set_heads_in(epoch, &changes)? {
             return Ok(false);
         }
         let mut heads = self.heads();

@@ -172,7 +172,7 @@ impl State {
 
 impl Default for Values {
     fn default() -> Values {
-        Values { state: Mutex::default(), objects: Source(Arc::new(Memory::new())) }
+        Values { state: Mutex::default(), objects: Source::new(Arc::new(Memory::new())) }
     }
 }
 

@@ -122,7 +122,7 @@ proptest! {
         }
         let keep = Keep { newest, since_ms, branches: named };
         let heads = store.branches().unwrap();
-        let let_go = keep.of(&Source(backend), &heads).unwrap();
+        let let_go = keep.of(&Source::new(backend), &heads).unwrap();
         prop_assert_eq!(&let_go, &expected(&store, &keep));
         for (_, a) in &heads {
             for (_, b) in &heads {
@@ -141,7 +141,7 @@ fn of_a_long_line_little_is_kept() {
     (0..1000).for_each(|time| act(&store, Action::Merge(1, 0), 1000 + time));
     act(&store, Action::Commit(0), 3000);
     let keep = Keep { newest: 10, ..Keep::default() };
-    let let_go = keep.of(&Source(backend), &store.branches().unwrap()).unwrap();
+    let let_go = keep.of(&Source::new(backend), &store.branches().unwrap()).unwrap();
     let kept = reachable(&store).len() - let_go.commits.len();
     assert!(kept <= 25, "{kept}");
 }
@@ -158,7 +158,7 @@ fn of_subjects_that_are_merged_one_by_one_little_is_kept() {
         act(&store, Action::Merge(0, subject), time);
     }
     let keep = Keep { newest: 10, ..Keep::default() };
-    let let_go = keep.of(&Source(backend), &store.branches().unwrap()).unwrap();
+    let let_go = keep.of(&Source::new(backend), &store.branches().unwrap()).unwrap();
     let kept = reachable(&store).len() - let_go.commits.len();
     assert!(kept <= 10 * BRANCHES, "{kept}");
 }

@@ -13,7 +13,7 @@ fn who_tells_late_does_not_move_the_head_back() {
     let mut watch = watches.watch(&branch, &history).unwrap();
     let [a, b] = [1, 2].map(|time_ms| {
         let meta = Meta { time_ms, ..Meta::default() };
-        Some(history.create(&[], Tree::empty(), meta).unwrap().0)
+        Some(history.create(1, &[], Tree::empty(), meta).unwrap().0)
     });
     let moved = |old: &Option<Commit>, new: &Option<Commit>| Moved {
         branch: branch.clone(),
@@ -21,7 +21,7 @@ fn who_tells_late_does_not_move_the_head_back() {
         new: new.clone(),
     };
     for (old, new) in [(&None, &a), (&a, &b)] {
-        assert!(history.set_heads(&[moved(old, new)]).unwrap());
+        assert!(history.set_heads(1, &[moved(old, new)]).unwrap());
     }
     watches.ring(&[moved(&a, &b)], &history);
     assert_eq!(watch.try_next(), Some(HeadMoved::of(&moved(&None, &b))));

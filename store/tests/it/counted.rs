@@ -82,4 +82,7 @@ impl Backend for Counted {
     ) -> Result<Vec<Id>, StorageError> {
         self.inner.ids_with_prefix(kind, prefix, limit)
     }
+    fn contains(&self, id: &Id) -> Result<bool, StorageError> {
+        self.inner.contains(id)
+    }
 }

@@ -278,3 +278,30 @@ fn what_was_let_go_goes_over_as_it_is() {
         );
     }
 }
+
+#[test]
+fn trees_go_while_the_store_is_open_and_what_still_needs_them_is_told() {
+    let disk = Arc::new(SimDisk::new());
+    a_line(&disk, 30);
+    let (log, store) = open(&disk);
+    let old = store.resolve("main~20").unwrap();
+    let (looked_at, not_looked_at) = (old.tree(), store.resolve("main~21").unwrap().tree());
+    let before = all(&looked_at);
+    let mut early = store.batch();
+    early.set(&branch("early"), &old).unwrap();
+    log.let_go(&store.let_go(&Keep { newest: 5, ..Keep::default() }, &at(1000)).unwrap()).unwrap();
+    // Nobody gets a branch whose head has no tree, be it begun before or after.
+    assert!(early.publish().is_err());
+    let mut late = store.batch();
+    let refused = late.set(&branch("late"), &old).unwrap_err();
+    assert!(matches!(refused, StorageError::LetGo { commit } if commit == old.id()), "{refused}");
+    // What somebody has in memory can be committed again; what nobody has is gone.
+    let mut batch = store.batch();
+    batch.commit(&branch("again"), looked_at, at(1001)).unwrap();
+    assert!(batch.commit(&branch("gone"), not_looked_at, at(1002)).is_err());
+    batch.publish().unwrap();
+    drop((log, store, old, late));
+    let (_, store) = open(&disk);
+    assert_eq!(all(&store.resolve("again").unwrap().tree()), before);
+    assert!(fsck_on(&*disk).unwrap().is_whole());
+}

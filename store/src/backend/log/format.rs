@@ -3,7 +3,8 @@
 //! ```text
 //!   segment:  "jitsulog" version number salt first-sequence crc │ frame │ frame │ …
 //!   frame:    "fram" len sequence crc                          │ item │ item │ …
-//!   item:     crc len kind │ object: id bytes, or heads: branch, old, new, …
+//!   item:     crc len kind │ object: id bytes, or heads: branch, old, new, …, or a segment: all
+//!                            before it say nothing that is not said from it on
 //! ```
 //!
 //! Numbers are little-endian. The checksum of a frame's head covers the salt of its segment, which
@@ -28,6 +29,7 @@ const SEGMENT_MAGIC: &[u8; 8] = b"jitsulog";
 const FRAME_MAGIC: &[u8; 4] = b"fram";
 const OBJECT: u8 = b'o';
 const HEADS: u8 = b'h';
+const BEGIN: u8 = b'b';
 
 /// Where an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +213,13 @@ impl Frame {
         self.finish(at);
     }
 
+    /// Says that the log begins at this segment: those before it are not needed.
+    pub(super) fn begin_at(&mut self, segment: u32) {
+        let at = self.begin(BEGIN);
+        self.bytes.extend_from_slice(&segment.to_le_bytes());
+        self.finish(at);
+    }
+
     /// Its bytes as the frame with this number of a segment.
     pub(super) fn seal(&mut self, segment: &SegmentHeader, sequence: u64) {
         let len = u32::try_from(self.bytes.len() - FRAME_HEADER_BYTES)
@@ -253,6 +262,8 @@ pub(super) enum Item {
     Object { id: Id, at: usize, len: usize, kind: Option<ObjectKind> },
     /// Heads that moved.
     Heads(Vec<(BranchName, Option<Id>)>),
+    /// The segment at which the log begins.
+    Begin(u32),
 }
 
 /// Why items could not be read.
@@ -285,6 +296,10 @@ pub(super) fn read_item(bytes: &[u8], at: usize) -> Result<(Item, usize), BadIte
             Item::Object { id, at, len: object.len(), kind }
         }
         HEADS => Item::Heads(decode_heads(body).map_err(BadItem::Decode)?),
+        BEGIN => {
+            let segment = body.try_into().map_err(|_| BadItem::Decode(DecodeError::Truncated))?;
+            Item::Begin(u32::from_le_bytes(segment))
+        }
         other => return Err(BadItem::Decode(DecodeError::Tag(other))),
     };
     Ok((read, at + ITEM_HEADER_BYTES + body.len()))

@@ -27,9 +27,17 @@ struct Line {
     is_broken: bool,
 }
 
+/// What somebody wants.
+pub(super) struct Asked {
+    /// Heads to be moved.
+    pub(super) changes: Vec<HeadChange>,
+    /// Only in this epoch.
+    pub(super) epoch: Option<u64>,
+}
+
 /// A place in the line.
 struct Place {
-    changes: Vec<HeadChange>,
+    asked: Asked,
     turn: Mutex<Turn>,
     called: Condvar,
 }
@@ -54,11 +62,11 @@ impl Group {
     /// Moves heads with the next flush, which the caller does with `flush` if it is its turn.
     pub(super) fn ask(
         &self,
-        changes: &[HeadChange],
-        flush: impl FnOnce(&[&[HeadChange]]) -> Outcome,
+        asked: Asked,
+        flush: impl FnOnce(&[&Asked]) -> Outcome,
     ) -> Result<bool, StorageError> {
         let turn = Mutex::new(Turn::Wait);
-        let place = Arc::new(Place { changes: changes.to_vec(), turn, called: Condvar::new() });
+        let place = Arc::new(Place { asked, turn, called: Condvar::new() });
         {
             let mut line = self.line();
             if line.is_broken {
@@ -85,9 +93,9 @@ impl Group {
 
     /// Does one flush for all in line, and calls who leads the next one before it tells those who
     /// were served, so that the disk is not idle meanwhile.
-    fn lead(&self, flush: impl FnOnce(&[&[HeadChange]]) -> Outcome) {
+    fn lead(&self, flush: impl FnOnce(&[&Asked]) -> Outcome) {
         let served = std::mem::take(&mut self.line().waiting);
-        let asked: Vec<_> = served.iter().map(|place| &place.changes[..]).collect();
+        let asked: Vec<_> = served.iter().map(|place| &place.asked).collect();
         let outcome = flush(&asked);
         let mut line = self.line();
         let mut cut_off = Vec::new();
@@ -109,6 +117,11 @@ impl Group {
         for place in cut_off {
             place.call(Turn::Done(Err(StorageError::Poisoned)));
         }
+    }
+
+    /// Lets nobody go on: what was written is unknown.
+    pub(super) fn poison(&self) {
+        self.line().is_broken = true;
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {

@@ -23,6 +23,7 @@ mod fsck;
 mod gc;
 mod group;
 mod index;
+mod kept;
 mod places;
 mod recover;
 mod repair;
@@ -45,7 +46,7 @@ pub use self::fsck::{Examined, Lost, Report, fsck_on};
 #[cfg(unix)]
 pub use self::gc::gc;
 pub use self::gc::{Collected, gc_on};
-use self::group::{Group, Outcome};
+use self::group::{Asked, Group, Outcome};
 use self::index::Run;
 use self::places::Places;
 #[cfg(unix)]
@@ -96,8 +97,10 @@ pub struct Log {
     places: Places,
     heads: RwLock<Heads>,
     group: Group,
-    /// Used only by the one who leads a flush.
+    /// Used only by the one who leads a flush, and by a collection between flushes.
     tail: Mutex<Tail>,
+    /// Held by the one who collects.
+    collecting: Mutex<()>,
 }
 
 type Heads = BTreeMap<BranchName, Id>;
@@ -118,6 +121,8 @@ struct Found {
     /// What the runs do not say.
     recent: IdMap<Location>,
     heads: Heads,
+    /// The segment at which the log begins, if something says so.
+    begin: Option<u32>,
     tail: Tail,
 }
 
@@ -163,7 +168,7 @@ impl Log {
     }
 
     fn new(disk: Arc<dyn Disk>, options: LogOptions, found: Found, is_read_only: bool) -> Log {
-        let Found { runs, recent, heads, tail } = found;
+        let Found { runs, recent, heads, tail, .. } = found;
         Log {
             disk,
             options,
@@ -172,6 +177,7 @@ impl Log {
             heads: RwLock::new(heads),
             group: Group::default(),
             tail: Mutex::new(tail),
+            collecting: Mutex::default(),
         }
     }
 
@@ -180,28 +186,31 @@ impl Log {
     }
 
     /// Writes and syncs one frame for all who wait, and lets everyone see what is in it.
-    fn flush(&self, asked: &[&[HeadChange]]) -> Outcome {
+    fn flush(&self, asked: &[&Asked]) -> Outcome {
+        self.flush_in(&mut self.tail.lock().expect(PANICKED), asked)
+    }
+
+    fn flush_in(&self, tail: &mut Tail, asked: &[&Asked]) -> Outcome {
         let (moved, changes) = self.admit(asked);
         if !moved.contains(&true) {
             return Outcome::Done(moved);
         }
-        let mut tail = self.tail.lock().expect(PANICKED);
         if changes.is_empty() && self.places.objects().waiting().len() == 0 {
             return Outcome::Done(moved);
         }
-        if let Err(error) = self.make_room(&mut tail) {
+        if let Err(error) = self.make_room(tail) {
             return Outcome::Refused(error);
         }
         let seal = |frame: &mut Frame| frame.seal(&tail.header, tail.sequence);
         let frame = self.places.objects_mut().begin_flush(&changes, seal);
         let (file, at) = (tail.header.number, tail.len);
-        if let Err(failure) = self.append(&mut tail, &frame) {
+        if let Err(failure) = self.append(tail, &frame) {
             self.places.objects_mut().undo_flush();
             return failure;
         }
         self.places.objects_mut().end_flush(file, at);
         self.move_heads(&changes);
-        self.tend(&mut tail, frame.len());
+        self.tend(tail, frame.len());
         Outcome::Done(moved)
     }
 
@@ -217,19 +226,19 @@ impl Log {
 
     /// Who of these finds all heads where they should be, after those before moved theirs; and
     /// all that moves.
-    fn admit<'a>(&self, asked: &[&'a [HeadChange]]) -> (Vec<bool>, Vec<&'a HeadChange>) {
-        let heads = self.heads();
+    fn admit<'a>(&self, asked: &[&'a Asked]) -> (Vec<bool>, Vec<&'a HeadChange>) {
+        let (heads, now) = (self.heads(), self.places.objects().epoch);
         let mut news: HashMap<&BranchName, Option<&Id>> = HashMap::new();
         let mut admitted = Vec::new();
-        let moved = asked.iter().map(|changes| {
+        let moved = asked.iter().map(|Asked { changes, epoch }| {
             let is_there = |change: &HeadChange| {
                 let now = news.get(&change.branch).copied();
                 now.unwrap_or_else(|| heads.get(&change.branch)) == change.old.as_ref()
             };
-            let moves = changes.iter().all(is_there);
+            let moves = epoch.is_none_or(|epoch| epoch == now) && changes.iter().all(is_there);
             if moves {
                 news.extend(changes.iter().map(|change| (&change.branch, change.new.as_ref())));
-                admitted.extend(*changes);
+                admitted.extend(changes);
             }
             moves
         });
@@ -270,6 +279,35 @@ impl Log {
         Ok(())
     }
 
+    /// Puts an object, in this epoch only.
+    fn put_when(&self, epoch: Option<u64>, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
+        check_size(bytes)?;
+        self.check_writable()?;
+        if self.places.objects().waiting().object_bytes() >= self.options.unsaved_bytes {
+            self.sync()?;
+        }
+        // What is found in a later epoch is good for this one.
+        if self.contains(id)? {
+            return Ok(());
+        }
+        let mut objects = self.places.objects_mut();
+        if epoch.is_some_and(|epoch| epoch != objects.epoch) {
+            return Err(StorageError::Outrun);
+        }
+        // Someone else may have put it meanwhile.
+        if !objects.has(id) {
+            objects.add(id, bytes);
+        }
+        Ok(())
+    }
+
+    /// Moves heads, in this epoch only.
+    fn move_when(&self, epoch: Option<u64>, changes: &[HeadChange]) -> Result<bool, StorageError> {
+        self.check_writable()?;
+        let asked = Asked { changes: changes.to_vec(), epoch };
+        self.group.ask(asked, |asked| self.flush(asked))
+    }
+
     fn heads(&self) -> RwLockReadGuard<'_, Heads> {
         self.heads.read().expect(PANICKED)
     }
@@ -285,20 +323,7 @@ impl Backend for Log {
     }
 
     fn put(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
-        check_size(bytes)?;
-        self.check_writable()?;
-        if self.places.objects().waiting().object_bytes() >= self.options.unsaved_bytes {
-            self.sync()?;
-        }
-        if self.contains(id)? {
-            return Ok(());
-        }
-        let mut objects = self.places.objects_mut();
-        // Someone else may have put it meanwhile.
-        if !objects.has(id) {
-            objects.add(id, bytes);
-        }
-        Ok(())
+        self.put_when(None, id, bytes)
     }
 
     fn sync(&self) -> Result<(), StorageError> {
@@ -310,8 +335,7 @@ impl Backend for Log {
     }
 
     fn set_heads(&self, changes: &[HeadChange]) -> Result<bool, StorageError> {
-        self.check_writable()?;
-        self.group.ask(changes, |asked| self.flush(asked))
+        self.move_when(None, changes)
     }
 
     fn branches(&self) -> Result<Vec<(BranchName, Id)>, StorageError> {
@@ -325,6 +349,18 @@ impl Backend for Log {
         limit: usize,
     ) -> Result<Vec<Id>, StorageError> {
         self.healed(|| self.places.with_prefix(&*self.disk, kind, prefix, limit))
+    }
+
+    fn epoch(&self) -> u64 {
+        self.places.objects().epoch
+    }
+
+    fn put_in(&self, epoch: u64, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
+        self.put_when(Some(epoch), id, bytes)
+    }
+
+    fn set_heads_in(&self, epoch: u64, changes: &[HeadChange]) -> Result<bool, StorageError> {
+        self.move_when(Some(epoch), changes)
     }
 }
 

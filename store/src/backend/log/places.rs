@@ -4,6 +4,9 @@
 //! ```text
 //!   put ─▶ unsaved ── flush ─▶ recent ── many ─▶ leaving ── run written ─▶ runs
 //! ```
+//!
+//! While a collection is under way, all that was there before is old: it is found, and counts only
+//! if it is kept.
 
 use std::collections::HashSet;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -12,24 +15,40 @@ use super::PANICKED;
 use super::disk::{Disk, LogFile, failed};
 use super::format::{self, Frame, Location};
 use super::index::{self, Cursor, Entry, Pages, Run, Unread};
+use super::kept::Kept;
 use crate::backend::HeadChange;
 use crate::codec::ObjectKind;
 use crate::error::{Damage, Place, StorageError};
 use crate::id::{Id, IdPrefix};
 use crate::id_map::IdMap;
 
-/// Where objects are. Who takes both locks takes `runs` first.
+/// Where objects are. Who takes both locks takes that of the table first.
 pub(super) struct Places {
-    pages: Pages,
+    pub(super) pages: Pages,
     /// Held while files are read: whoever has written to it can remove what was replaced, as nobody
     /// looks there any more.
-    runs: RwLock<Vec<Arc<Run>>>,
+    table: RwLock<Table>,
     objects: RwLock<Objects>,
 }
 
+/// What is on disk.
+pub(super) struct Table {
+    pub(super) now: Vec<Arc<Run>>,
+    pub(super) old: Option<Arc<Old>>,
+}
+
+/// What was there before the collection that is under way.
+pub(super) struct Old {
+    pub(super) runs: Vec<Arc<Run>>,
+    /// What these do not say.
+    pub(super) recent: IdMap<Location>,
+    pub(super) kept: Kept,
+}
+
 /// Objects that no run tells of.
-#[derive(Default)]
 pub(super) struct Objects {
+    /// How many collections have begun, with 1 for none.
+    pub(super) epoch: u64,
     /// Those that were flushed since the last run was begun.
     pub(super) recent: IdMap<Location>,
     /// Those for which a run is being written.
@@ -42,12 +61,14 @@ pub(super) struct Objects {
 
 impl Places {
     pub(super) fn new(runs: Vec<Arc<Run>>, recent: IdMap<Location>) -> Places {
-        let objects = Objects { recent, ..Objects::default() };
-        Places { pages: Pages::new(), runs: RwLock::new(runs), objects: RwLock::new(objects) }
+        let objects =
+            Objects { epoch: 1, recent, leaving: None, flushing: None, waiting: Frame::default() };
+        let table = RwLock::new(Table { now: runs, old: None });
+        Places { pages: Pages::new(), table, objects: RwLock::new(objects) }
     }
 
     pub(super) fn get(&self, disk: &dyn Disk, id: &Id) -> Result<Option<Arc<[u8]>>, Unread> {
-        let runs = self.runs();
+        let table = self.table();
         let known = {
             let objects = self.objects();
             if let Some(bytes) = objects.unsaved().find_map(|frame| frame.get(id)) {
@@ -57,22 +78,37 @@ impl Places {
         };
         let location = match known {
             Some(location) => Some(location),
-            None => index::find(&runs, disk, &self.pages, id)?,
+            None => table.find(disk, &self.pages, id)?,
         };
         location.map(|at| read(disk, id, at).map_err(Unread::Failed)).transpose()
     }
 
-    /// Whether an object is there.
+    /// Whether an object is there to stay.
     pub(super) fn contains(&self, disk: &dyn Disk, id: &Id) -> Result<bool, Unread> {
-        let runs = self.runs();
-        Ok(self.objects().has(id) || index::find(&runs, disk, &self.pages, id)?.is_some())
+        let table = self.table();
+        if self.is_among(&table, disk, id)? {
+            return Ok(true);
+        }
+        table.old.as_ref().map_or(Ok(false), |old| old.kept.has(disk, &self.pages, id))
     }
 
-    /// Where an object is in the files.
-    pub(super) fn locate(&self, disk: &dyn Disk, id: &Id) -> Result<Option<Location>, Unread> {
-        let runs = self.runs();
-        let known = self.objects().flushed(id);
-        known.map_or_else(|| index::find(&runs, disk, &self.pages, id), |at| Ok(Some(at)))
+    /// Whether an object was put since the collection began that is under way.
+    pub(super) fn is_new(&self, disk: &dyn Disk, id: &Id) -> Result<bool, Unread> {
+        self.is_among(&self.table(), disk, id)
+    }
+
+    fn is_among(&self, table: &Table, disk: &dyn Disk, id: &Id) -> Result<bool, Unread> {
+        let is_in_memory = self.objects().has(id);
+        Ok(is_in_memory || index::find(&table.now, disk, &self.pages, id)?.is_some())
+    }
+
+    /// How many objects are flushed; one that is there twice may count twice.
+    pub(super) fn count(&self) -> u64 {
+        let table = self.table();
+        let objects = self.objects();
+        let leaving = objects.leaving.as_ref().map_or(0, |leaving| leaving.len());
+        table.now.iter().map(|run| run.count()).sum::<u64>()
+            + (leaving + objects.recent.len()) as u64
     }
 
     /// Adds at most `limit` objects whose ids begin so to `found`.
@@ -83,19 +119,21 @@ impl Places {
         prefix: &IdPrefix,
         limit: usize,
     ) -> Result<Vec<Id>, Unread> {
-        let runs = self.runs();
+        let table = self.table();
         let mut found: HashSet<Id> = HashSet::new();
         {
             let objects = self.objects();
             let recent = objects.recent.iter().map(|(id, location)| (id, location.kind));
             let leaving = objects.leaving.iter().flat_map(|it| it.iter());
             let leaving = leaving.map(|(id, location)| (id, location.kind));
+            let old = table.old.iter().flat_map(|old| &old.recent);
+            let old = old.map(|(id, location)| (id, location.kind));
             let unsaved = objects.unsaved().flat_map(Frame::kinds);
-            let in_memory = recent.chain(leaving).chain(unsaved);
+            let in_memory = recent.chain(leaving).chain(old).chain(unsaved);
             let wanted = in_memory.filter(|(id, it)| *it == Some(kind) && prefix.matches(id));
             found.extend(wanted.map(|(id, _)| *id).take(limit));
         }
-        for run in runs.iter() {
+        for run in table.runs() {
             let mut cursor = Cursor::from(run, disk, &prefix.least())?;
             while found.len() < limit
                 && let Some((id, location)) = cursor.next(disk)?
@@ -109,29 +147,13 @@ impl Places {
         Ok(found.into_iter().collect())
     }
 
-    /// All that is flushed, by id.
-    pub(super) fn all(&self, disk: &dyn Disk) -> Result<IdMap<Location>, Unread> {
-        let runs = self.runs();
-        let mut all = IdMap::default();
-        for run in runs.iter() {
-            let mut cursor = Cursor::new(run);
-            while let Some((id, location)) = cursor.next(disk)? {
-                all.insert(id, location);
-            }
-        }
-        let objects = self.objects();
-        all.extend(objects.leaving.iter().flat_map(|it| it.iter().copied()));
-        all.extend(objects.recent.iter().map(|(id, location)| (*id, *location)));
-        Ok(all)
-    }
-
-    pub(super) fn runs(&self) -> RwLockReadGuard<'_, Vec<Arc<Run>>> {
-        self.runs.read().expect(PANICKED)
+    pub(super) fn table(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().expect(PANICKED)
     }
 
     /// Waits for all who read now.
-    pub(super) fn runs_mut(&self) -> RwLockWriteGuard<'_, Vec<Arc<Run>>> {
-        self.runs.write().expect(PANICKED)
+    pub(super) fn table_mut(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().expect(PANICKED)
     }
 
     pub(super) fn objects(&self) -> RwLockReadGuard<'_, Objects> {
@@ -143,7 +165,45 @@ impl Places {
     }
 }
 
+impl Table {
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Arc<Run>> {
+        self.now.iter().chain(self.old.iter().flat_map(|old| &old.runs))
+    }
+
+    fn find(&self, disk: &dyn Disk, pages: &Pages, id: &Id) -> Result<Option<Location>, Unread> {
+        if let Some(location) = index::find(&self.now, disk, pages, id)? {
+            return Ok(Some(location));
+        }
+        match &self.old {
+            Some(old) => match old.recent.get(id) {
+                Some(location) => Ok(Some(*location)),
+                None => index::find(&old.runs, disk, pages, id),
+            },
+            None => Ok(None),
+        }
+    }
+}
+
 impl Objects {
+    /// Forgets all that is flushed, which is old from here on; that.
+    pub(super) fn begin_epoch(&mut self) -> IdMap<Location> {
+        assert!(
+            self.waiting.len() == 0,
+            "BUG: what was put in an earlier epoch would go to a later"
+        );
+        self.epoch += 1;
+        let mut old = std::mem::take(&mut self.recent);
+        for (id, location) in self.leaving.take().iter().flat_map(|it| it.iter()) {
+            old.entry(*id).or_insert(*location);
+        }
+        old
+    }
+
+    /// Objects of this frame, which is at this place, are there.
+    pub(super) fn found(&mut self, frame: &Frame, file: u32, offset: u64) {
+        self.recent.extend(frame.locations(file, offset));
+    }
+
     /// Whether it is here.
     pub(super) fn has(&self, id: &Id) -> bool {
         self.unsaved().any(|frame| frame.has(id)) || self.flushed(id).is_some()
@@ -187,7 +247,7 @@ impl Objects {
     /// Its frame is at this place.
     pub(super) fn end_flush(&mut self, file: u32, offset: u64) {
         let frame = self.flushing.take().expect("BUG: nothing is flushed");
-        self.recent.extend(frame.locations(file, offset));
+        self.found(&frame, file, offset);
     }
 
     /// Its frame is nowhere: what was in it waits again, before what came since.

@@ -20,7 +20,11 @@ use crate::id_map::IdMap;
 pub(super) fn recover(disk: &dyn Disk, options: &LogOptions) -> Result<Found, StorageError> {
     let mut found = loop {
         match read(disk, How::Recover(options)) {
-            Ok(found) => break found,
+            Ok(found) => match found.begin {
+                // A collection did not get to its end.
+                Some(begin) if is_before(disk, begin)? => remove_before(disk, begin)?,
+                _ => break found,
+            },
             Err(Unread::Damaged(run)) => tend::remove(disk, run)?,
             Err(Unread::Failed(error)) => return Err(error),
         }
@@ -103,6 +107,21 @@ pub(super) fn present(
     Ok(present)
 }
 
+fn is_before(disk: &dyn Disk, begin: u32) -> Result<bool, StorageError> {
+    Ok(disk::segments(disk)?.first().is_some_and(|first| *first < begin))
+}
+
+/// Removes the segments before this one, the oldest first, and before them what the index says of
+/// them.
+fn remove_before(disk: &dyn Disk, begin: u32) -> Result<(), StorageError> {
+    remove_others(disk, &[])?;
+    for segment in disk::segments(disk)?.into_iter().filter(|segment| *segment < begin) {
+        let removed = disk.remove(LogFile::Segment(segment));
+        removed.map_err(|error| failed("remove an old file", error))?;
+    }
+    Ok(())
+}
+
 /// Removes runs that nobody needs: what a merge or an unfinished one left, or of other segments.
 fn remove_others(disk: &dyn Disk, runs: &[Arc<Run>]) -> Result<(), StorageError> {
     for number in disk::runs(disk)? {
@@ -128,7 +147,7 @@ impl Found {
                 Tail { header, len: 0, sequence: 1, since: Since::new(1), work }
             }
         };
-        Found { runs, recent: IdMap::default(), heads, tail }
+        Found { runs, recent: IdMap::default(), heads, begin: None, tail }
     }
 }
 
@@ -244,6 +263,7 @@ impl Segment<'_> {
                     let location = Location { file: self.file, offset, len: len as u32, kind };
                     found.recent.insert(id, location);
                 }
+                Item::Begin(segment) => found.begin = Some(segment),
                 Item::Heads(heads) => {
                     for (branch, head) in heads {
                         match head {

@@ -243,6 +243,7 @@ impl File<'_> {
                     }
                     at = next;
                 }
+                Ok((Item::Begin(_), next)) => at = next,
                 Err(_) => (at, are_led_to) = self.damaged_record(at, end, are_led_to),
             }
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::disk::{Disk, LogFile, failed};
 use super::format::SegmentHeader;
 use super::index::{self, Covered, Entry, Job, Run, Trailer, Unread};
+use super::places::Table;
 use super::{Found, Heads, Log, LogOptions, PANICKED, Tail, recover};
 use crate::error::{Damage, Place, StorageError};
 
@@ -27,6 +28,8 @@ pub(super) struct Work {
     next: u32,
     /// How many objects there must be in memory to try again what failed.
     retry_at: usize,
+    /// Whether runs are to stay as they are.
+    pub(super) holds_merges: bool,
 }
 
 struct Merge {
@@ -130,19 +133,23 @@ impl Log {
         if let Some(run) = job.advance(&*self.disk, share)? {
             tail.work.spill = None;
             tail.work.retry_at = 0;
-            let mut runs = self.places.runs_mut();
-            runs.push(Arc::new(run));
+            let mut table = self.places.table_mut();
+            table.now.push(Arc::new(run));
             self.places.objects_mut().leaving = None;
         }
         Ok(())
     }
 
     fn merge(&self, tail: &mut Tail, share: usize) -> Result<(), Unread> {
+        if tail.work.holds_merges {
+            return Ok(());
+        }
         if tail.work.merge.is_none() {
-            let runs = self.places.runs();
-            let Some(first) = index::merge_from(&runs) else { return Ok(()) };
-            let (job, count) = (Job::of_runs(tail.next_run(), &runs[first..]), runs.len() - first);
-            drop(runs);
+            let table = self.places.table();
+            let Some(first) = index::merge_from(&table.now) else { return Ok(()) };
+            let count = table.now.len() - first;
+            let job = Job::of_runs(tail.next_run(), &table.now[first..]);
+            drop(table);
             tail.work.merge = Some(Merge { job, first, count });
         }
         let Some(Merge { job, first, count }) = &mut tail.work.merge else { return Ok(()) };
@@ -150,7 +157,7 @@ impl Log {
         let merged = *first..*first + *count;
         tail.work.merge = None;
         let merged: Vec<Arc<Run>> =
-            self.places.runs_mut().splice(merged, [Arc::new(run)]).collect();
+            self.places.table_mut().now.splice(merged, [Arc::new(run)]).collect();
         for run in merged {
             // If it stays, the next opening removes it.
             drop(self.disk.remove(LogFile::Run(run.number)));
@@ -158,12 +165,27 @@ impl Log {
         Ok(())
     }
 
+    pub(super) fn drop_merge(&self, tail: &mut Tail) {
+        if let Some(Merge { job, .. }) = tail.work.merge.take() {
+            // If it stays, the next opening removes it.
+            drop(self.disk.remove(job.file()));
+        }
+    }
+
+    /// Where a collection begins: what a run was written for is old, and will be gone.
+    pub(super) fn drop_spill(&self, tail: &mut Tail) {
+        if let Some(job) = tail.work.spill.take() {
+            drop(self.disk.remove(job.file()));
+        }
+        tail.since = Since::new(tail.sequence);
+    }
+
     /// Leaves the index as it is, until there is twice as much to write.
     fn give_up(&self, tail: &mut Tail) {
+        self.drop_merge(tail);
         let spill = tail.work.spill.take();
-        let merge = tail.work.merge.take().map(|merge| merge.job);
-        for file in spill.iter().chain(&merge).map(Job::file) {
-            drop(self.disk.remove(file));
+        if let Some(job) = &spill {
+            drop(self.disk.remove(job.file()));
         }
         let mut objects = self.places.objects_mut();
         if let (Some(spill), Some(leaving)) = (spill, objects.leaving.take()) {
@@ -200,20 +222,28 @@ impl Log {
 
     /// Makes a run again that is damaged, and all behind it, from the segments.
     fn make_again(&self, tail: &mut Tail, run: u32) -> Result<(), StorageError> {
-        if !self.places.runs().iter().any(|it| it.number == run) {
+        if !self.places.table().runs().any(|it| it.number == run) {
             // Someone else has.
             return Ok(());
         }
-        let disk = &*self.disk;
+        if !self.is_read_only {
+            remove(&*self.disk, run)?;
+        }
+        self.reload(tail)
+    }
+
+    /// Reads again where everything is, as if the log were opened. A collection that is under way
+    /// has removed nothing yet, and comes to nothing.
+    pub(super) fn reload(&self, tail: &mut Tail) -> Result<(), StorageError> {
         let found = if self.is_read_only {
-            recover::look(disk, false)?
+            recover::look(&*self.disk, false)?
         } else {
-            remove(disk, run)?;
-            recover::recover(disk, &self.options)?
+            recover::recover(&*self.disk, &self.options)?
         };
-        let mut runs = self.places.runs_mut();
+        let mut table = self.places.table_mut();
         let mut objects = self.places.objects_mut();
-        (*runs, objects.recent, objects.leaving) = (found.runs, found.recent, None);
+        *table = Table { now: found.runs, old: None };
+        (objects.recent, objects.leaving) = (found.recent, None);
         *tail = found.tail;
         Ok(())
     }

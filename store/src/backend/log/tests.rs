@@ -22,7 +22,8 @@ fn of_two_in_one_flush_that_move_the_same_head_the_first_wins() {
         &[change("y", None, c)],
         &[change("x", Some(a), b)],
     ];
-    let Outcome::Done(moved) = log.flush(&asked) else { panic!("nothing fails here") };
+    let asked = asked.map(|changes| Asked { changes: changes.to_vec(), epoch: None });
+    let Outcome::Done(moved) = log.flush(&asked.each_ref()) else { panic!("nothing fails here") };
     assert_eq!(moved, [true, false, false, true, true]);
     let heads = |log: &Log| log.branches().unwrap().into_iter().map(|(_, id)| id).collect();
     let expected: Vec<Id> = heads(&log);

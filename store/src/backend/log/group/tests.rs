@@ -6,8 +6,9 @@ use super::*;
 use crate::backend::HeadChange;
 use crate::name::BranchName;
 
-fn change(name: &str) -> [HeadChange; 1] {
-    [HeadChange { branch: BranchName::new(name).unwrap(), old: None, new: None }]
+fn change(name: &str) -> Asked {
+    let change = HeadChange { branch: BranchName::new(name).unwrap(), old: None, new: None };
+    Asked { changes: vec![change], epoch: None }
 }
 
 /// Waits until this many are in line. Who leads is not in line any more.
@@ -26,7 +27,7 @@ fn flushes(first: fn() -> Outcome) -> (Vec<usize>, Vec<Result<bool, StorageError
     let told = std::thread::scope(|scope| {
         let (group, sizes, finished) = (&group, &sizes, &finished);
         let leader = scope.spawn(move || {
-            group.ask(&change("first"), |asked| {
+            group.ask(change("first"), |asked| {
                 sizes.lock().unwrap().push(asked.len());
                 await_line(group, 8);
                 first()
@@ -38,9 +39,9 @@ fn flushes(first: fn() -> Outcome) -> (Vec<usize>, Vec<Result<bool, StorageError
         let others: Vec<_> = (0..8)
             .map(|n| {
                 scope.spawn(move || {
-                    let told = group.ask(&change(&n.to_string()), |asked| {
+                    let told = group.ask(change(&n.to_string()), |asked| {
                         sizes.lock().unwrap().push(asked.len());
-                        let moved = asked.iter().map(|changes| is_even(changes)).collect();
+                        let moved = asked.iter().map(|asked| is_even(asked)).collect();
                         finished.fetch_add(1, Ordering::SeqCst);
                         Outcome::Done(moved)
                     });
@@ -56,8 +57,8 @@ fn flushes(first: fn() -> Outcome) -> (Vec<usize>, Vec<Result<bool, StorageError
     (sizes.into_inner().unwrap(), told)
 }
 
-fn is_even(changes: &[HeadChange]) -> bool {
-    changes[0].branch.as_str().parse::<u32>().unwrap().is_multiple_of(2)
+fn is_even(asked: &Asked) -> bool {
+    asked.changes[0].branch.as_str().parse::<u32>().unwrap().is_multiple_of(2)
 }
 
 #[test]

@@ -117,17 +117,36 @@ pub(super) fn merge_from(runs: &[Arc<Run>]) -> Option<usize> {
     from.filter(|from| runs.len() - from >= MERGED_MIN)
 }
 
+/// Where an object is, and where that is said.
+pub(super) struct Spot {
+    /// Which of the runs,
+    pub(super) run: usize,
+    /// and which of its entries.
+    pub(super) nth: usize,
+    pub(super) location: Location,
+}
+
 /// Where an object is: of several places the newest.
+pub(super) fn spot(
+    runs: &[Arc<Run>],
+    disk: &dyn Disk,
+    pages: &Pages,
+    id: &Id,
+) -> Result<Option<Spot>, Unread> {
+    for (run, it) in runs.iter().enumerate().rev() {
+        if let Some((nth, location)) = it.find(disk, pages, id)? {
+            return Ok(Some(Spot { run, nth, location }));
+        }
+    }
+    Ok(None)
+}
+
+/// The same, for those who do not ask where it is said.
 pub(super) fn find(
     runs: &[Arc<Run>],
     disk: &dyn Disk,
     pages: &Pages,
     id: &Id,
 ) -> Result<Option<Location>, Unread> {
-    for run in runs.iter().rev() {
-        if let Some(location) = run.find(disk, pages, id)? {
-            return Ok(Some(location));
-        }
-    }
-    Ok(None)
+    Ok(spot(runs, disk, pages, id)?.map(|spot| spot.location))
 }

@@ -69,11 +69,12 @@ pub(super) fn page_of(head: &Page, pages: usize, id: &Id) -> Option<usize> {
     firsts.partition_point(|first| first <= id.as_bytes()).checked_sub(1)
 }
 
-/// Where an object is, if it is among the first `count` entries of a page.
-pub(super) fn find(page: &Page, count: usize, id: &Id) -> Option<Location> {
+/// Where an object is, and the how many-th of the entries says so, if it is among the first `count`
+/// entries of a page.
+pub(super) fn find(page: &Page, count: usize, id: &Id) -> Option<(usize, Location)> {
     let (entries, _) = page.as_chunks::<ENTRY_BYTES>();
     let found = entries[..count].binary_search_by(|entry| entry[..ID_BYTES].cmp(id.as_bytes()));
-    found.ok().map(|at| decode(&entries[at]).1)
+    found.ok().map(|at| (at, decode(&entries[at]).1))
 }
 
 /// The first `count` entries of a page.

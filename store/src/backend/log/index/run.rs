@@ -56,13 +56,13 @@ impl Run {
         self.trailer.count
     }
 
-    /// Where an object is.
-    pub(in crate::backend::log) fn find(
+    /// Where an object is, and which entry says so.
+    pub(super) fn find(
         &self,
         disk: &dyn Disk,
         pages: &Pages,
         id: &Id,
-    ) -> Result<Option<Location>, Unread> {
+    ) -> Result<Option<(usize, Location)>, Unread> {
         let groups = &self.trailer.groups;
         let Some(group) = groups.partition_point(|first| first <= id).checked_sub(1) else {
             return Ok(None);
@@ -72,7 +72,9 @@ impl Run {
         let Some(at) = pages.look(disk, self, head_of(group), which)? else { return Ok(None) };
         let find =
             |page: &Page| page::find(page, (count - at * PAGE_ENTRIES).min(PAGE_ENTRIES), id);
-        pages.look(disk, self, head_of(group) + 1 + at as u32, find)
+        let found = pages.look(disk, self, head_of(group) + 1 + at as u32, find)?;
+        let before = group * GROUP_ENTRIES + at * PAGE_ENTRIES;
+        Ok(found.map(|(nth, location)| (before + nth, location)))
     }
 
     /// How many entries are in a group.
