@@ -9,6 +9,7 @@ use crate::error::{PublishError, StorageError};
 use crate::history::{self, Ancestors, Fresh, Moved};
 use crate::merge::{self, Conflict, First};
 use crate::name::BranchName;
+use crate::retention;
 use crate::store::Store;
 use crate::tree::Tree;
 
@@ -113,6 +114,7 @@ impl Batch {
         match merge::trees(&base, &ours.tree(), &theirs.tree(), &first, Merging::with(&types))? {
             Err(conflicts) => Ok(Merged::Conflicts(conflicts)),
             Ok(tree) => {
+                let meta = retention::merged(into, &ours, &theirs, meta);
                 let commit = self.create(&[&ours, &theirs], tree, meta)?;
                 self.move_to(into, Some(commit.clone()))?;
                 Ok(Merged::Commit(commit))

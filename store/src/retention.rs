@@ -133,6 +133,16 @@ pub(crate) fn trees_since_ms(head: Option<&Meta>) -> u64 {
     said.and_then(|said| said.parse().ok()).unwrap_or(0)
 }
 
+/// The metadata of a merge: what either side let go of is let go of.
+pub(crate) fn merged(into: &BranchName, ours: &Commit, theirs: &Commit, mut meta: Meta) -> Meta {
+    if into.as_str() == RETENTION {
+        let since_ms = [ours, theirs].map(|side| trees_since_ms(Some(side.meta())));
+        let since_ms = since_ms.into_iter().max().unwrap_or(0);
+        meta.fields.insert(TREES_SINCE_MS.to_owned(), since_ms.to_string());
+    }
+    meta
+}
+
 /// The branch [`RETENTION`].
 pub(crate) fn branch() -> BranchName {
     BranchName::new(RETENTION).expect("BUG: a name of ours that is none")

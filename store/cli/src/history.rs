@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::path::Path as FilePath;
 
 use anyhow::{Result, bail};
-use jitsu_store::{BranchName, Commit, Contents, Id, Kind, Merged, Path, StorageError, Store};
+use jitsu_store::{
+    BranchName, Commit, Contents, Id, Kind, Merged, Path, RETENTION, StorageError, Store,
+};
 
 use crate::graph::Graph;
 use crate::order::by_line;
@@ -76,7 +78,7 @@ pub(crate) fn ls(folder: &FilePath, at: &str) -> Result<Said> {
 pub(crate) fn diff(folder: &FilePath, from: &str, to: &str, below: &str) -> Result<Said> {
     let store = open::read(folder)?;
     let below = open::path(below)?;
-    let changes = store.diff(&store.resolve(from)?.tree(), &store.resolve(to)?.tree())?;
+    let changes = store.diff(&with_tree(&store, from)?.tree(), &with_tree(&store, to)?.tree())?;
     let shown = changes.iter().filter(|change| change.path.starts_with(&below));
     Ok(shown.map(change).collect::<String>().into())
 }
@@ -114,7 +116,17 @@ pub(crate) fn merge(folder: &FilePath, from: &str, into: &str) -> Result<Said> {
 /// The commit and the path that `PATH@REVISION` means.
 pub(crate) fn place(store: &Store, at: &str) -> Result<(Commit, Path)> {
     let (path, rev) = at.rsplit_once('@').unwrap_or((at, "main"));
-    Ok((store.resolve(rev)?, open::path(path)?))
+    Ok((with_tree(store, rev)?, open::path(path)?))
+}
+
+/// The commit that is meant, which has its tree still.
+fn with_tree(store: &Store, rev: &str) -> Result<Commit> {
+    let commit = store.resolve(rev)?;
+    if !store.keeps_tree(&commit)? {
+        let id = commit.id().short();
+        bail!("the tree of {id} was let go: see `log` of the branch {RETENTION}");
+    }
+    Ok(commit)
 }
 
 fn first_line(commit: &Commit) -> &str {

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use jitsu_store::BranchName;
 
 /// Look into a store's folder, without a daemon and beside a running one.
 #[derive(Debug, Parser)]
@@ -104,9 +105,22 @@ enum Command {
         to: PathBuf,
     },
     /// Remove what no branch leads to. No daemon may have the store open.
+    ///
+    /// With `--keep-newest`, `--keep-days` or `--keep-branch`, old trees go as well: each commit
+    /// stays, with who did what, and keeps its tree if one of these rules says so. So do the heads
+    /// of branches, and what a merge of two of them needs.
     Gc {
         /// The store's folder.
         folder: PathBuf,
+        /// Keep the trees of so many commits of each branch, the newest.
+        #[arg(long, value_name = "N")]
+        keep_newest: Option<usize>,
+        /// Keep the trees of commits that are no older.
+        #[arg(long, value_name = "D")]
+        keep_days: Option<u32>,
+        /// Keep all trees of a branch.
+        #[arg(long, value_name = "BRANCH")]
+        keep_branch: Vec<BranchName>,
     },
     /// Count what is stored: by kind, and for each branch what it alone needs and what it shares.
     Stat {
@@ -245,7 +259,14 @@ fn run(command: Command) -> Result<Said> {
         Command::Merge { folder, from, into } => history::merge(&folder, &from, &into),
         Command::Fsck { folder } => upkeep::fsck(&folder),
         Command::Repair { folder, to } => upkeep::repair(&folder, &to),
-        Command::Gc { folder } => upkeep::gc(&folder),
+        Command::Gc { folder, keep_newest: None, keep_days: None, keep_branch }
+            if keep_branch.is_empty() =>
+        {
+            upkeep::gc(&folder)
+        }
+        Command::Gc { folder, keep_newest, keep_days, keep_branch } => {
+            upkeep::let_go(&folder, keep_newest, keep_days, keep_branch)
+        }
         Command::Stat { folder } => upkeep::stat(&folder),
         Command::Pull { folder, from, branches } => sync::pull(&folder, &from, &branches),
         Command::Push { folder, to, branches } => sync::push(&folder, &to, &branches),

@@ -3,10 +3,13 @@
 //! Owns what is told of them. What damage is, and what is left, the store knows.
 
 use std::path::Path as FilePath;
+use std::sync::Arc;
 
 use anyhow::Result;
-use jitsu_store::backend::{self, Amount, Examined, IndexFlaw, Lost, Report};
-use jitsu_store::{Id, Place};
+use jitsu_store::backend::{
+    self, Amount, Collected, Examined, IndexFlaw, Log, LogOptions, Lost, Report,
+};
+use jitsu_store::{BranchName, Id, Keep, Place, Store};
 
 use crate::{Said, open};
 
@@ -26,10 +29,42 @@ pub(crate) fn repair(from: &FilePath, to: &FilePath) -> Result<Said> {
 }
 
 pub(crate) fn gc(folder: &FilePath) -> Result<Said> {
-    let options = backend::LogOptions::default();
+    let options = LogOptions::default();
     let collected = backend::gc(folder, options).map_err(|error| open::told(folder, error))?;
+    Ok(told_of(&collected).into())
+}
+
+pub(crate) fn let_go(
+    folder: &FilePath,
+    newest: Option<usize>,
+    days: Option<u32>,
+    branches: Vec<BranchName>,
+) -> Result<Said> {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    open::read(folder)?;
+    let log =
+        Log::open(folder, LogOptions::default()).map_err(|error| open::told(folder, error))?;
+    let log = Arc::new(log);
+    let meta = open::meta(rules(newest, days, &branches));
+    let since_ms = days.map(|days| meta.time_ms.saturating_sub(u64::from(days) * DAY_MS));
+    let keep = Keep { newest: newest.unwrap_or(0), since_ms, branches };
+    let let_go = Store::open(log.clone())?.let_go(&keep, &meta)?;
+    let collected = log.let_go(&let_go)?;
+    let commits = let_go.commits();
+    Ok((format!("{commits} commits are without their trees now\n") + &told_of(&collected)).into())
+}
+
+/// The rules, as they are written down.
+fn rules(newest: Option<usize>, days: Option<u32>, branches: &[BranchName]) -> String {
+    let rules = newest.map(|count| format!("the newest {count}")).into_iter();
+    let rules = rules.chain(days.map(|days| format!("{days} days")));
+    let rules = rules.chain(branches.iter().map(ToString::to_string));
+    format!("let go of old trees, but for {}", rules.collect::<Vec<_>>().join(", "))
+}
+
+fn told_of(collected: &Collected) -> String {
     let (removed, kept) = (amount(collected.removed), amount(collected.kept));
-    Ok(format!("removed: {removed}\nkept: {kept}\n").into())
+    format!("removed: {removed}\nkept: {kept}\n")
 }
 
 pub(crate) fn stat(folder: &FilePath) -> Result<Said> {

@@ -300,6 +300,29 @@ fn what_no_branch_leads_to_is_collected() {
 }
 
 #[test]
+fn old_trees_are_let_go_and_it_is_said() {
+    let (folder, store) = a_store();
+    let (store_at, copy) = (at(&folder, "store"), at(&folder, "copy"));
+    drop(store);
+    // The only commit that is no head is what a merge of the two would be based on.
+    let out = said(&["gc", &store_at, "--keep-days", "1"]);
+    assert!(out.starts_with("0 commits are without their trees now\nremoved: 0 "), "{out}");
+    said(&["merge", &store_at, "plan"]);
+    let log = said(&["log", &store_at]);
+    let out = said(&["gc", &store_at, "--keep-newest", "1"]);
+    assert!(out.starts_with("2 commits are without their trees now\nremoved: "), "{out}");
+    assert_eq!(said(&["log", &store_at]), log);
+    assert!(said(&["fsck", &store_at]).contains("main is whole, at "));
+    assert!(said(&["log", &store_at, "store/retention"]).contains("but for the newest 1\n"));
+    let (_, err, success) = run(&["cat", &store_at, "services/www@main~1"]);
+    assert!(!success && err.contains(" was let go: see `log` of the branch store/ret"), "{err}");
+    // A copy is the same.
+    said(&["pull", &copy, &store_at]);
+    assert_eq!(said(&["log", &copy]), log);
+    assert!(said(&["fsck", &copy]).contains("main is whole, at "));
+}
+
+#[test]
 fn what_is_wrong_is_said_on_standard_error() {
     let (folder, _store) = a_store();
     let (store, empty) = (at(&folder, "store"), at(&folder, ""));

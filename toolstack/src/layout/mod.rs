@@ -72,7 +72,8 @@ impl Subject {
 
 /// Whether a branch is kept by the toolstack alone: nobody else may commit to it.
 pub fn is_kept(branch: &str) -> bool {
-    branch == "toolstack" || branch.starts_with("domain/") || branch.starts_with("service/")
+    let below = |kept| branch.strip_prefix(kept).is_some_and(|rest| rest.starts_with('/'));
+    branch == "toolstack" || ["domain", "service", "store"].into_iter().any(below)
 }
 
 /// Changes the tree below a subject's path. `tree` is that subtree.
