@@ -236,11 +236,8 @@ impl History {
 
     fn reverted(&self, head: &Commit, branch: &BranchName, rev: &str) -> Answer<Tree> {
         let commit = self.resolve(rev)?;
-        let before = match commit.parents().first() {
-            Some(parent) => self.commit(parent)?.tree(),
-            None => Tree::empty(),
-        };
-        let merged = self.store.merge_trees(&commit.tree(), &head.tree(), &before);
+        let (before, after) = (self.tree_before(&commit)?, self.tree_of(&commit)?);
+        let merged = self.store.merge_trees(&after, &head.tree(), &before);
         match merged.map_err(|error| storage(&error))? {
             Ok(tree) => Ok(tree),
             Err(conflicts) => Err(conflict(branch, &conflicts)),

@@ -67,11 +67,8 @@ impl History {
     /// One commit and what it changed beside its first parent.
     pub fn show(&self, rev: &str) -> Answer<(Commit, Vec<Change>)> {
         let commit = self.resolve(rev)?;
-        let before = match commit.parents().first() {
-            Some(parent) => self.commit(parent)?.tree(),
-            None => Tree::empty(),
-        };
-        let changes = self.changes(&before, &commit.tree(), &Path::default())?;
+        let (before, after) = (self.tree_before(&commit)?, self.tree_of(&commit)?);
+        let changes = self.changes(&before, &after, &Path::default())?;
         Ok((view::commit(&commit), changes))
     }
 
@@ -79,7 +76,7 @@ impl History {
     pub fn diff(&self, from: &str, to: &str, below: Option<&str>) -> Answer<Vec<Change>> {
         let (from, to) = (self.resolve(from)?, self.resolve(to)?);
         let below = below.map(path).transpose()?.unwrap_or_default();
-        self.changes(&from.tree(), &to.tree(), &below)
+        self.changes(&self.tree_of(&from)?, &self.tree_of(&to)?, &below)
     }
 
     fn changes(&self, before: &Tree, after: &Tree, below: &Path) -> Answer<Vec<Change>> {
@@ -98,7 +95,7 @@ impl History {
 
     /// What stands at a path.
     pub fn node(&self, rev: &str, at: &str) -> Answer<Node> {
-        let root = self.resolve(rev)?.tree();
+        let root = self.tree_of(&self.resolve(rev)?)?;
         let at = path(at)?;
         if let Some(contents) = root.get(&at).map_err(|error| tree(&error))? {
             return Ok(Node::Contents(view::value(&contents)));

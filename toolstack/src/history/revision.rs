@@ -4,7 +4,7 @@
 //! knows.
 
 use jitsu_proto::{ErrorCode, RpcError};
-use jitsu_store::{Commit, RevisionError};
+use jitsu_store::{Commit, RETENTION, RevisionError, Tree};
 
 use super::{Answer, History, storage};
 
@@ -25,5 +25,23 @@ impl History {
         commit.ok_or_else(|| {
             RpcError::new(ErrorCode::NotFound, format!("the store has no commit {id}"))
         })
+    }
+
+    /// The tree of a commit, unless it was let go.
+    pub(super) fn tree_of(&self, commit: &Commit) -> Answer<Tree> {
+        if self.store.keeps_tree(commit).map_err(|error| storage(&error))? {
+            return Ok(commit.tree());
+        }
+        let id = commit.id().short();
+        let text = format!("the tree of {id} was let go: see `jitsu log {RETENTION}`");
+        Err(RpcError::new(ErrorCode::NotFound, text))
+    }
+
+    /// The tree that a commit was made from: of its first parent.
+    pub(super) fn tree_before(&self, commit: &Commit) -> Answer<Tree> {
+        match commit.parents().first() {
+            Some(parent) => self.tree_of(&self.commit(parent)?),
+            None => Ok(Tree::empty()),
+        }
     }
 }

@@ -1,8 +1,13 @@
 //! Branches: what is staged, merged, reverted takes effect, or is refused before it does.
 
+use std::sync::Arc;
+
 use jitsu_proto::{
     Change, DomainState, Edit, ErrorCode, Event, Node, Request, Response, Value, Wanted,
 };
+
+use jitsu_store::backend::{Log, LogOptions};
+use jitsu_store::{Keep, Meta, Store};
 
 use crate::client::Client;
 use crate::host::{Host, define, hello, name};
@@ -114,6 +119,40 @@ fn conflicts_name_their_paths() {
     assert_eq!(conflict.code, ErrorCode::Conflict);
     assert_eq!(conflict.conflicts[0].path, "domains/www/spec/memory_mib");
     assert_eq!(conflict.conflicts[0].theirs, Some(Value::Text(text("96"))));
+}
+
+/// While the daemon runs: it starts domains meanwhile and after.
+#[test]
+fn what_was_let_go_is_told_and_all_else_goes_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let log = Arc::new(Log::open(dir.path().join("store"), LogOptions::default()).expect("a log"));
+    let store = Store::open(log.clone()).expect("a store");
+    let host = Host::fake_with(store.clone());
+    let mut client = host.client();
+    client.ok(define("www", hello()));
+    client.want("www", Wanted::Running).expect("it runs");
+    client.want("www", Wanted::Absent).expect("it is gone");
+    // Done is recorded after it was told.
+    let before = client.log_of("main", 8);
+    let keep = Keep { newest: 1, ..Keep::default() };
+    let let_go = store.let_go(&keep, &Meta::default()).expect("rules");
+    assert!(let_go.commits() > 4, "{}", let_go.commits());
+    assert!(log.let_go(&let_go).expect("collected").removed.objects > 4);
+    assert_eq!(client.log_of("main", 8), before);
+    let old = &before[3].id;
+    let read = |rev: &str| Request::Read { rev: text(rev), path: text("") };
+    let diff = Request::Diff { from: text(old), to: text("main"), path: None };
+    let revert = Request::Revert { rev: text(old), branch: text("main") };
+    for request in [Request::Show { rev: text(old) }, read(old), diff, revert] {
+        let gone = client.refused(request);
+        assert_eq!(gone.code, ErrorCode::NotFound, "{gone}");
+        assert!(gone.text.contains("was let go: see `jitsu log store/retention`"), "{gone}");
+    }
+    let fork = client.refused(Request::Fork { name: text("old"), from: text(old) });
+    assert!(fork.text.contains("was let go"), "{fork}");
+    client.ok(read("main"));
+    client.want("www", Wanted::Running).expect("it runs again");
+    client.refused(Request::DeleteBranch { name: text("store/retention") });
 }
 
 #[test]
