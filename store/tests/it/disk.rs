@@ -10,7 +10,11 @@ use jitsu_store::backend::{Disk, LogFile};
 #[derive(Default)]
 pub(crate) struct SimDisk {
     state: Mutex<State>,
+    on_read: Mutex<Option<OnRead>>,
 }
+
+/// What a test does when a file is read.
+type OnRead = Box<dyn FnMut(LogFile) + Send>;
 
 #[derive(Default, Clone)]
 struct State {
@@ -105,7 +109,8 @@ impl SimDisk {
         for file in files.values_mut() {
             file.survive(left);
         }
-        SimDisk { state: Mutex::new(State { files, ..State::default() }) }
+        let state = Mutex::new(State { files, ..State::default() });
+        SimDisk { state, on_read: Mutex::default() }
     }
 
     /// The disk with one of its segments changed.
@@ -113,6 +118,11 @@ impl SimDisk {
         let disk = self.crash(Left::All);
         disk.alter(LogFile::Segment(segment), alter);
         disk
+    }
+
+    /// Calls this before each read, but not for those that it does itself.
+    pub(crate) fn on_read(&self, call: impl FnMut(LogFile) + Send + 'static) {
+        *self.on_read.lock().unwrap() = Some(Box::new(call));
     }
 
     /// Changes a file.
@@ -228,6 +238,11 @@ impl Disk for SimDisk {
     }
 
     fn read(&self, file: LogFile, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let taken = self.on_read.lock().unwrap().take();
+        if let Some(mut call) = taken {
+            call(file);
+            *self.on_read.lock().unwrap() = Some(call);
+        }
         let mut state = self.state();
         let from = state.file(file)?.now.get(offset as usize..).ok_or(ErrorKind::UnexpectedEof)?;
         let from = from.get(..into.len()).ok_or(ErrorKind::UnexpectedEof)?;

@@ -1,6 +1,7 @@
 //! Owns the integration tests: one binary, a file for each subject.
 
 mod batch;
+mod collect;
 mod conformance;
 mod counted;
 mod crash;

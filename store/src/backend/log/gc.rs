@@ -25,7 +25,7 @@ use std::sync::{Arc, MutexGuard};
 use super::disk::{self, Disk, LogFile, failed};
 use super::format::{self, FRAME_HEADER_BYTES, Frame, FrameHeader, Item, SEGMENT_HEADER_BYTES};
 use super::format::{OBJECT_AT, SegmentHeader};
-use super::group::{Asked, Outcome};
+use super::group::Outcome;
 use super::index::Unread;
 use super::kept::Kept;
 use super::places::{self, Old};
@@ -97,8 +97,6 @@ impl Log {
             marking.mark()?;
         }
         let mut tail = self.tail();
-        let flushed = self.flush_in(&mut tail, &[&Asked { changes: Vec::new(), epoch: None }]);
-        self.settled(flushed)?;
         marking.mark()?;
         let Marking { kept, amount, .. } = marking;
         if self.places.count() == amount.objects as u64 {
@@ -148,8 +146,9 @@ impl Log {
     fn begin_epoch(&self, tail: &mut Tail, kept: Kept) -> Arc<Old> {
         self.drop_spill(tail);
         let mut table = self.places.table_mut();
-        let recent = self.places.objects_mut().begin_epoch();
-        let old = Arc::new(Old { runs: std::mem::take(&mut table.now), recent, kept });
+        let (recent, unsaved) = self.places.objects_mut().begin_epoch();
+        let runs = std::mem::take(&mut table.now);
+        let old = Arc::new(Old { runs, recent, unsaved, kept });
         table.old = Some(old.clone());
         tail.work.holds_merges = false;
         old

@@ -187,10 +187,7 @@ impl Log {
 
     /// Writes and syncs one frame for all who wait, and lets everyone see what is in it.
     fn flush(&self, asked: &[&Asked]) -> Outcome {
-        self.flush_in(&mut self.tail.lock().expect(PANICKED), asked)
-    }
-
-    fn flush_in(&self, tail: &mut Tail, asked: &[&Asked]) -> Outcome {
+        let tail = &mut self.tail.lock().expect(PANICKED);
         let (moved, changes) = self.admit(asked);
         if !moved.contains(&true) {
             return Outcome::Done(moved);

@@ -42,6 +42,8 @@ pub(super) struct Old {
     pub(super) runs: Vec<Arc<Run>>,
     /// What these do not say.
     pub(super) recent: IdMap<Location>,
+    /// What waited for a flush. No head can come to lead to it, so that it needs none.
+    pub(super) unsaved: Frame,
     pub(super) kept: Kept,
 }
 
@@ -76,6 +78,11 @@ impl Places {
             }
             objects.flushed(id)
         };
+        if known.is_none()
+            && let Some(bytes) = table.old.as_ref().and_then(|old| old.unsaved.get(id))
+        {
+            return Ok(Some(bytes.into()));
+        }
         let location = match known {
             Some(location) => Some(location),
             None => table.find(disk, &self.pages, id)?,
@@ -128,7 +135,8 @@ impl Places {
             let leaving = leaving.map(|(id, location)| (id, location.kind));
             let old = table.old.iter().flat_map(|old| &old.recent);
             let old = old.map(|(id, location)| (id, location.kind));
-            let unsaved = objects.unsaved().flat_map(Frame::kinds);
+            let unsaved = table.old.iter().map(|old| &old.unsaved).chain(objects.unsaved());
+            let unsaved = unsaved.flat_map(Frame::kinds);
             let in_memory = recent.chain(leaving).chain(old).chain(unsaved);
             let wanted = in_memory.filter(|(id, it)| *it == Some(kind) && prefix.matches(id));
             found.extend(wanted.map(|(id, _)| *id).take(limit));
@@ -185,18 +193,15 @@ impl Table {
 }
 
 impl Objects {
-    /// Forgets all that is flushed, which is old from here on; that.
-    pub(super) fn begin_epoch(&mut self) -> IdMap<Location> {
-        assert!(
-            self.waiting.len() == 0,
-            "BUG: what was put in an earlier epoch would go to a later"
-        );
+    /// Forgets all, which is old from here on: what was flushed, and what was not.
+    pub(super) fn begin_epoch(&mut self) -> (IdMap<Location>, Frame) {
+        assert!(self.flushing.is_none(), "BUG: a collection begins within a flush");
         self.epoch += 1;
         let mut old = std::mem::take(&mut self.recent);
         for (id, location) in self.leaving.take().iter().flat_map(|it| it.iter()) {
             old.entry(*id).or_insert(*location);
         }
-        old
+        (old, std::mem::take(&mut self.waiting))
     }
 
     /// Objects of this frame, which is at this place, are there.
