@@ -236,6 +236,34 @@ fn whatever_happens_in_a_collection_is_kept() {
     }
 }
 
+/// A commit in each round of marking, the last of which only the round under the lock can see.
+#[test]
+fn a_commit_behind_the_last_round_is_marked() {
+    let (disk, log, store) = with_options(roomy());
+    let objects = || fsck_on(&*disk).unwrap().objects;
+    let before = objects();
+    let value = |n: u64| format!("{n} {}", "new ".repeat(50));
+    write(&store, "b0", "new", &value(0), 80);
+    let each = objects() - before;
+    // As many reads as there are objects, and then as many as are new.
+    let (_, twin, other) = with_options(roomy());
+    write(&other, "b0", "new", &value(0), 80);
+    let first = twin.collect().unwrap().kept.objects;
+    let (mut reads, mut written, writer) = (0, 0, store.clone());
+    disk.on_read(move |_| {
+        if written < 3 && reads == [0, first, first + each][written as usize] {
+            written += 1;
+            write(&writer, "b0", "new", &value(written), 80 + written);
+        }
+        reads += 1;
+    });
+    log.collect().unwrap();
+    disk.on_read(|_| {});
+    let head = store.head(&branch("b0")).unwrap().unwrap();
+    assert_eq!(head.tree().get(&path("new")).unwrap(), Some(text(&value(3))));
+    check(&disk, &store, "marked");
+}
+
 /// Who puts by hand and does not look at the epoch is told by `contains`.
 #[test]
 fn what_is_there_is_not_there_to_stay() {
