@@ -138,6 +138,13 @@ impl History {
         }
     }
 
+    /// The same, for what is there to stay in the epoch it is in now.
+    pub(crate) fn objects_now(&self) -> Result<Source, StorageError> {
+        let objects = self.objects()?;
+        let epoch = objects.epoch();
+        Ok(objects.within(epoch))
+    }
+
     /// The backend, if it is all there.
     pub(crate) fn objects_if_stored(&self) -> Option<Source> {
         match self {

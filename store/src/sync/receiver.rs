@@ -30,7 +30,7 @@ pub(super) struct Receiver {
 impl Receiver {
     pub(super) fn new(store: &Store) -> Result<Receiver, StorageError> {
         let thinned_before_ms = store.let_go_before_ms()?;
-        let source = store.history().objects()?;
+        let source = store.history().objects_now()?;
         Ok(Receiver { source, awaited: HashSet::new(), thinned_before_ms })
     }
 
@@ -79,6 +79,7 @@ impl Receiver {
 
 /// Whether a commit that is to be the head of a branch is there, and has its tree.
 pub(super) fn check_head(source: &Source, head: &Id) -> Result<(), SyncError> {
+    check_epoch(source)?;
     let refused = |fault| Err(SyncError::Object { id: *head, fault });
     match Record::load(head, source)? {
         None => refused(Fault::Missing),
@@ -87,7 +88,13 @@ pub(super) fn check_head(source: &Source, head: &Id) -> Result<(), SyncError> {
     }
 }
 
-/// Keeps an object that came from elsewhere, after looking whether it is sound: that whatever it
+/// Refuses to go on when a collection has begun since a source was taken: what came before may be
+/// gone.
+fn check_epoch(source: &Source) -> Result<(), StorageError> {
+    if source.epoch() == source.known() { Ok(()) } else { Err(StorageError::Outrun) }
+}
+
+/// Keeps an object that came from elsewhere, unless a collection has begun since `to` was taken, after looking whether it is sound: that whatever it
 /// refers to is there, but for the trees of commits made before a time, and of a commit, that it
 /// fits its tree and parents. (Other objects that do not fit each other are told as damage when
 /// somebody looks at them.)
@@ -101,6 +108,7 @@ pub(super) fn keep(
     if bytes.len() > OBJECT_BYTES_MAX {
         return refused(Fault::TooLarge(OBJECT_BYTES_MAX));
     }
+    check_epoch(to)?;
     let below = match references(bytes) {
         Ok(below) => below,
         Err(error) => return refused(Fault::Decode(error)),
@@ -119,7 +127,7 @@ pub(super) fn keep(
     {
         return refused(fault);
     }
-    Ok(to.put(id, bytes)?)
+    Ok(to.store(id, bytes)?)
 }
 
 /// Whether what a commit has as its tree, if it is there, is one, and whether it has the

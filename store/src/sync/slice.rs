@@ -147,7 +147,7 @@ impl Store {
     /// Takes in a slice. Each object is checked before it is kept.
     pub fn import_slice(&self, from: &mut dyn Read) -> Result<Imported, SliceError> {
         let history = self.history();
-        let to = history.objects()?;
+        let to = history.objects_now()?;
         let mut from = Input { from, at: 0 };
         from.magic()?;
         let (at, body) = from.record(HEADS)?;

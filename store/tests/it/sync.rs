@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jitsu_store::backend::{Backend, Fault as DiskFault, Faulty, Log, Memory};
 use jitsu_store::sync::{self, Fault, Message, Peer, Pulled, Pushed, Server, Stream, SyncError};
-use jitsu_store::{BranchName, Contents, Id, Queue, Store, Tree, references};
+use jitsu_store::{BranchName, Contents, Id, Queue, StorageError, Store, Tree, references};
 use proptest::prelude::*;
 
 use crate::conformance::small;
@@ -229,6 +229,52 @@ fn a_line_that_is_cut_anywhere_loses_nothing_and_the_next_one_goes_on() {
         // The answer that did not come through was sent in vain.
         assert!(line.objects + again.objects <= whole.1 + 1500, "{messages}: sent again");
         assert!(again.objects <= whole.1);
+    }
+}
+
+/// A line on which the receiver's log is collected after so many messages.
+struct Collecting {
+    server: Server,
+    log: Arc<Log>,
+    messages_left: usize,
+}
+
+impl Peer for Collecting {
+    fn call(&mut self, message: Message) -> Result<Message, SyncError> {
+        let answer = self.server.answer(&message);
+        if self.messages_left == 0 {
+            self.log.collect().unwrap();
+        }
+        self.messages_left = self.messages_left.wrapping_sub(1);
+        answer
+    }
+}
+
+#[test]
+fn a_collection_in_the_middle_costs_a_second_try_at_most() {
+    let from = filled(1, 300, 700);
+    let mut overtaken = 0;
+    for messages_left in (0..).step_by(3) {
+        let disk = Arc::new(SimDisk::new());
+        let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
+        let to = Store::open(log.clone()).unwrap();
+        write(&to, "other", "a", "kept", 1);
+        let mut line = Collecting { server: Server::new(&from), log, messages_left };
+        match to.pull(&mut line, &branch("main"), &at(0)) {
+            Ok(Pulled::Forward(_)) => {}
+            Err(SyncError::Storage(StorageError::Outrun)) => {
+                overtaken += 1;
+                to.pull(&mut line, &branch("main"), &at(0)).unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(walk(&to)[&branch("main")], walk(&from)[&branch("main")]);
+        assert!(jitsu_store::backend::fsck_on(&*disk).unwrap().is_whole());
+        if line.messages_left < usize::MAX / 2 {
+            // It was over before.
+            assert!(overtaken > 0, "{overtaken}");
+            return;
+        }
     }
 }
 
