@@ -39,9 +39,12 @@ mod proof;
 mod references;
 mod retention;
 mod revision;
+#[cfg(all(test, shuttle))]
+mod schedules;
 mod store;
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;
+mod threads;
 mod tree;
 mod watch;
 

@@ -2,7 +2,7 @@
 //! how a backend keeps anything, nor how trees merge.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::Arc;
 
 use crate::backend::{Backend, Source};
 use crate::batch::{Batch, Merged};
@@ -15,6 +15,7 @@ use crate::history::{self, Ancestors, Bases, History, Log, Moved, Stored, Values
 use crate::id::{Id, IdPrefix};
 use crate::merge::{self, Conflict, First};
 use crate::name::BranchName;
+use crate::threads::{Mutex, MutexGuard, RwLock};
 use crate::tree::Tree;
 use crate::watch::{HeadMoved, Watch, Watches};
 

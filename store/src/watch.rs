@@ -5,7 +5,7 @@
 //! last.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::commit::Commit;
@@ -13,6 +13,7 @@ use crate::error::StorageError;
 use crate::history::{History, Moved};
 use crate::id::Id;
 use crate::name::BranchName;
+use crate::threads::{Condvar, Mutex, MutexGuard};
 
 /// A head that moved; `None` where there is no such branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,5 +158,5 @@ impl Drop for Watches {
 
 const PANICKED: &str = "BUG: a thread panicked inside a watch";
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;

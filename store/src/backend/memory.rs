@@ -2,13 +2,14 @@
 //! it is the one that most tests run on, so it refuses what they would only suffer from later.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use super::{Backend, HeadChange, check_size};
 use crate::codec::ObjectKind;
 use crate::error::StorageError;
 use crate::id::{Id, IdPrefix};
 use crate::name::BranchName;
+use crate::threads::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A backend in memory.
 #[derive(Default)]
@@ -28,11 +29,11 @@ impl Memory {
         Memory::default()
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
+    fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().expect("BUG: a thread panicked inside the memory backend")
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().expect("BUG: a thread panicked inside the memory backend")
     }
 }

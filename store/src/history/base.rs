@@ -2,7 +2,6 @@
 //! Must not know branches.
 
 use std::cmp::Ordering;
-use std::sync::Mutex;
 
 use super::{History, lcas};
 use crate::cache::Bounded;
@@ -10,6 +9,7 @@ use crate::commit::{Commit, Key};
 use crate::contents::Merging;
 use crate::error::StorageError;
 use crate::merge;
+use crate::threads::{Mutex, MutexGuard};
 use crate::tree::Tree;
 
 /// Half of how many merged bases are kept: those of recent criss-cross merges, which the next
@@ -101,7 +101,7 @@ impl Bases {
         self.cache().get(sides)
     }
 
-    fn cache(&self) -> std::sync::MutexGuard<'_, Bounded<Keys, Tree>> {
+    fn cache(&self) -> MutexGuard<'_, Bounded<Keys, Tree>> {
         self.merged.lock().expect("BUG: a thread panicked inside the cache of merge bases")
     }
 }

@@ -1,7 +1,7 @@
 //! Owns commits and heads as objects of a backend, of which the recently used stay in memory.
 //! Must not know how commits are related.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use super::Moved;
 use crate::backend::{HeadChange, Source};
@@ -11,6 +11,7 @@ use crate::commit::{Commit, Meta, Record};
 use crate::error::StorageError;
 use crate::id::{Id, IdPrefix};
 use crate::name::BranchName;
+use crate::threads::{Mutex, MutexGuard};
 use crate::tree::Tree;
 
 /// Half of how many commit records are kept in memory, without trees.

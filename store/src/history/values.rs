@@ -5,7 +5,7 @@
 //! it is enough to compare it with those of the same first parent: mostly their times differ.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use super::{Moved, key};
 use crate::backend::{Memory, Source};
@@ -13,6 +13,7 @@ use crate::commit::{Commit, Key, Meta, Parent, Record};
 use crate::error::StorageError;
 use crate::id::{Id, IdPrefix};
 use crate::name::BranchName;
+use crate::threads::{Mutex, MutexGuard};
 use crate::tree::{Tree, directory};
 
 /// The commits and heads of a store in memory.

@@ -9,10 +9,11 @@
 //!
 //! Whoever asks while one leads waits in line, and all in line are one flush.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use crate::backend::HeadChange;
 use crate::error::StorageError;
+use crate::threads::{Condvar, Mutex, MutexGuard};
 
 /// The line.
 #[derive(Default)]
@@ -148,5 +149,7 @@ impl Place {
 
 const PANICKED: &str = "BUG: a thread panicked while it flushed";
 
-#[cfg(test)]
+#[cfg(all(test, shuttle))]
+mod schedules;
+#[cfg(all(test, not(shuttle)))]
 mod tests;
