@@ -36,6 +36,8 @@ mod merge;
 mod name;
 mod path;
 mod proof;
+#[cfg(any(test, fuzzing))]
+mod recode;
 mod references;
 mod retention;
 mod revision;
@@ -69,6 +71,8 @@ pub use self::merge::{Conflict, Side};
 pub use self::name::{BRANCH_BYTES_MAX, BranchName, NameError, NameFault};
 pub use self::path::{PATH_STEPS_MAX, Path, STEP_BYTES_MAX, Step};
 pub use self::proof::{Proof, ProofError, Proven};
+#[cfg(any(test, fuzzing))]
+pub use self::recode::recode;
 pub use self::references::references;
 pub use self::retention::{Keep, LetGo, RETENTION};
 pub use self::revision::{BACK_MAX, DIGITS_MIN, RevisionError};
