@@ -13,7 +13,7 @@ use crate::tree::node::Node;
 
 /// Decodes by the first byte, and encodes what comes out.
 pub fn recode(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let nowhere = Source(Arc::new(Memory::new()));
+    let nowhere = Source::new(Arc::new(Memory::new()));
     match ObjectKind::of(bytes) {
         Some(ObjectKind::Contents) => Ok(Contents::decode(bytes, &nowhere)?.encode()),
         Some(ObjectKind::Part) => Ok(contents::part(bytes, &nowhere)?.encode()),
