@@ -108,7 +108,9 @@ fn a_run_that_is_damaged_anywhere_is_made_again() {
     let mut flaws = 0;
     for run in disk.runs() {
         let file = LogFile::Run(run);
-        for at in (0..disk.bytes_of(file).len()).step_by(331) {
+        let len = disk.bytes_of(file).len();
+        // The trailer is short, and has something else at each place.
+        for at in (0..len).step_by(331).chain((len.saturating_sub(200)..len).step_by(3)) {
             let what = format!("byte {at} of run {run}");
             let altered = Arc::new(disk.crash(Left::All));
             altered.alter(file, |bytes| bytes[at] ^= 1 << (at % 8));
