@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jitsu_store::backend::{Backend, Fault, Faulty, Log, Memory, fsck_on};
+use jitsu_store::backend::{Backend, Fault, Faulty, Log, LogOptions, Memory, fsck_on};
 use jitsu_store::{BranchName, Id, PublishError, StorageError, Store, Tree};
 
 use crate::conformance::small;
-use crate::disk::{LEFT, SimDisk};
-use crate::fixture::{at, branch, path, text, walk};
+use crate::disk::{LEFT, Left, SimDisk};
+use crate::fixture::{at, branch, path, text, walk, write};
 
 type Heads = BTreeMap<BranchName, Id>;
 
@@ -122,4 +122,24 @@ fn the_power_may_go_at_any_operation_of_the_disk() {
         }
     }
     assert!(unnoticed < operations, "{unnoticed} of {operations} times five");
+}
+
+/// A frame that was written and not flushed is read when the log is opened again, so that what is
+/// written behind it, be it in another file, must not be durable without it.
+#[test]
+fn what_was_found_when_a_log_was_opened_is_durable_with_what_comes_next() {
+    let disk = Arc::new(SimDisk::new());
+    let mut options = LogOptions::default();
+    // Each frame ends a file.
+    options.segment_bytes = 1;
+    let open = |disk| Store::open(Arc::new(Log::open_on(disk, options.clone()).unwrap())).unwrap();
+    let store = open(disk.clone());
+    write(&store, "main", "a", "1", 1);
+    disk.fail_sync(true);
+    store.update(&branch("main"), at(2), |tree| tree.set(&path("a"), text("2"))).unwrap_err();
+    disk.fail_sync(false);
+    drop(store);
+    let last = write(&open(disk.clone()), "main", "a", "3", 3);
+    let after = open(Arc::new(disk.crash(Left::None)));
+    assert_eq!(walk(&after)[&branch("main")], last.id());
 }

@@ -258,3 +258,32 @@ fn an_object_in_a_value_of_another_kind_is_told_apart() {
     let found = log.ids_with_prefix(ObjectKind::Commit, &all, 10).unwrap();
     assert_eq!(found, [Id::of(commit)]);
 }
+
+/// Only the log that is open knows that its end was flushed.
+#[test]
+fn an_end_that_is_damaged_is_not_cut_off_when_a_run_is_made_again() {
+    let (disk, mut objects) = written(200, 3);
+    let log = open(&disk);
+    put(&log, 200..220, 3, &mut objects);
+    let segments = disk.files().unwrap().into_iter().filter_map(|file| match file {
+        LogFile::Segment(number) => Some(number),
+        LogFile::Run(_) => None,
+    });
+    let last = segments.max().unwrap();
+    let end = |bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1;
+    disk.alter(LogFile::Segment(last), end);
+    for run in disk.runs() {
+        disk.alter(LogFile::Run(run), |bytes| {
+            for at in (0..bytes.len().saturating_sub(200)).step_by(50) {
+                bytes[at] ^= 1;
+            }
+        });
+    }
+    let before = disk.bytes(last).len();
+    let told = objects.keys().filter_map(|id| log.get(id).err()).next().expect("a run is damaged");
+    let wanted = |error: &StorageError| {
+        matches!(error, StorageError::Corrupt { what: Damage::Checksum, .. })
+    };
+    assert!(wanted(&told), "{told}");
+    assert_eq!(disk.bytes(last).len(), before, "what was flushed was cut off");
+}

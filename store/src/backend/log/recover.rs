@@ -29,10 +29,15 @@ pub(super) fn recover(disk: &dyn Disk, options: &LogOptions) -> Result<Found, St
             Err(Unread::Failed(error)) => return Err(error),
         }
     };
+    let header = found.tail.header;
     if found.tail.len == 0 {
-        let header = found.tail.header;
         begin_segment(disk, &header)?;
         found.tail.len = SEGMENT_HEADER_BYTES as u64;
+    } else {
+        // Whoever wrote the end may have ended, or failed, before it was durable. What is written
+        // next may be in another file, and must not be durable without this.
+        let synced = disk.sync(LogFile::Segment(header.number));
+        synced.map_err(|error| failed("flush the store", error))?;
     }
     Ok(found)
 }

@@ -238,6 +238,13 @@ impl Log {
         let found = if self.is_read_only {
             recover::look(&*self.disk, false)?
         } else {
+            // What this log has flushed is no rest of a flush that did not finish, and not cut off.
+            let seen = recover::look(&*self.disk, true)?.tail;
+            if seen.sequence < tail.sequence {
+                let file = self.disk.name(LogFile::Segment(seen.header.number));
+                let at = Place::File { file, offset: seen.len };
+                return Err(StorageError::Corrupt { what: Damage::Checksum, at });
+            }
             recover::recover(&*self.disk, &self.options)?
         };
         let mut table = self.places.table_mut();
