@@ -116,6 +116,9 @@ fn the_power_may_go_at_any_operation_of_a_collection() {
             for left in LEFT {
                 let what = format!("operation {operation}, {bytes} bytes, {left:?} left");
                 let disk = Arc::new(disk.crash(left));
+                // Whoever looks before the next opening is told of no loss.
+                let report = fsck_on(&*disk).unwrap();
+                assert!(report.lost.is_empty(), "{what}: {report:?}");
                 assert!(histories(&open(&disk)) == before, "{what}");
                 gc_on(disk.clone(), small()).unwrap_or_else(|error| panic!("{what}: {error}"));
                 assert!(histories(&open(&disk)) == before, "{what}, and collected");

@@ -30,6 +30,8 @@ pub(super) struct Scan {
     pub(super) flaws: Vec<Flaw>,
     /// Whether a record of moved heads may be among what is damaged or missing.
     pub(super) may_lack_heads: bool,
+    /// The segment in which the log begins, since a collection ended: those before it are to go.
+    begin: u32,
     /// Objects whose records say another id than theirs: either the id is damaged, or they are.
     doubtful: Vec<(Id, Found)>,
 }
@@ -91,11 +93,28 @@ pub(super) fn scan(disk: &dyn Disk) -> Result<Scan, StorageError> {
         expected = Some((number.wrapping_add(1), file.read(sequence)?));
     }
     scan.settle_doubts();
+    scan.settle_beginning();
     scan.settle_retention();
     Ok(scan)
 }
 
 impl Scan {
+    /// Forgets what no head leads to where the log does not begin any more: what that refers to may
+    /// be gone. The rest may be all that is left of something, if its copy is damaged.
+    fn settle_beginning(&mut self) {
+        let mut line: Vec<Id> = self.heads.values().flatten().copied().collect();
+        let mut reached = HashSet::new();
+        while let Some(id) = line.pop() {
+            if let Some(found) = self.objects.get(&id)
+                && reached.insert(id)
+            {
+                line.extend(&found.references);
+            }
+        }
+        let begin = self.begin;
+        self.objects.retain(|id, found| found.file >= begin || reached.contains(id));
+    }
+
     /// Takes in the doubtful objects that something refers to, which proves them.
     fn settle_doubts(&mut self) {
         let heads = self.heads.values().flatten();
@@ -243,7 +262,12 @@ impl File<'_> {
                     }
                     at = next;
                 }
-                Ok((Item::Begin(_), next)) => at = next,
+                Ok((Item::Begin(segment), next)) => {
+                    if are_led_to {
+                        self.scan.begin = segment;
+                    }
+                    at = next;
+                }
                 Err(_) => (at, are_led_to) = self.damaged_record(at, end, are_led_to),
             }
         }
