@@ -175,16 +175,24 @@ impl Export<'_> {
     fn commit(&mut self, commit: &Commit) -> Result<GitId, GitError> {
         let reserved = || self.fault(commit, &[], Fault::Reserved);
         let words = words::to_git(commit.meta()).ok_or_else(reserved)?;
+        if !self.store.keeps_tree(commit)? {
+            return Err(StorageError::LetGo { commit: commit.id() }.into());
+        }
         let tree = commit.tree();
-        let tree = match commit.parents().first() {
-            None => self.directory(commit, None, tree.root(), &mut Vec::new())?,
+        let base = match commit.parents().first() {
+            None => None,
             Some(parent) => {
-                let base =
-                    self.store.commit(parent)?.ok_or(StorageError::Missing { id: *parent })?;
-                let git = self.read_commit(commit, &self.git(parent))?.tree;
+                let base = self.store.commit(parent)?;
+                Some(base.ok_or(StorageError::Missing { id: *parent })?)
+            }
+        };
+        let tree = match base {
+            Some(base) if self.store.keeps_tree(&base)? => {
+                let git = self.read_commit(commit, &self.git(&base.id()))?.tree;
                 let before = base.tree();
                 self.directory(commit, Some((before.root(), git)), tree.root(), &mut Vec::new())?
             }
+            _ => self.directory(commit, None, tree.root(), &mut Vec::new())?,
         };
         let parents = commit.parents().iter().map(|parent| self.git(parent)).collect();
         let git = GitCommit { tree, parents, words };

@@ -4,11 +4,14 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path as FilePath;
+use std::sync::Arc;
 
+use jitsu_store::backend::{Log, LogOptions};
 use jitsu_store::git::{Landed, ObjectFormat};
-use jitsu_store::{Contents, Store};
+use jitsu_store::{Contents, Keep, Meta, Store};
 
 use super::fixture::{Repo, git, heads, landed};
+use crate::disk::SimDisk;
 use crate::fixture::{branch, path, text, write};
 
 const FORMATS: [ObjectFormat; 2] = [ObjectFormat::Sha1, ObjectFormat::Sha256];
@@ -35,6 +38,33 @@ fn round_trip(repo: &Repo, store: &Store, format: ObjectFormat) {
     for (name, head) in heads(&fresh) {
         assert_eq!(heads(store).get(&name), Some(&head));
     }
+}
+
+#[test]
+fn an_export_goes_on_where_old_trees_were_let_go() {
+    let log = Log::open_on(Arc::new(SimDisk::new()), LogOptions::default()).unwrap();
+    let log = Arc::new(log);
+    let store = Store::open(log.clone()).unwrap();
+    for time in 0..5 {
+        write(&store, "main", &format!("a/{time}"), &format!("{time:0100}\n"), time);
+    }
+    let repo = Repo::new(ObjectFormat::Sha1);
+    repo.export(&store);
+    let keep = Keep { newest: 1, ..Keep::default() };
+    log.let_go(&store.let_go(&keep, &Meta::default()).unwrap()).unwrap();
+    write(&store, "main", "a/1", "changed\n", 6);
+    repo.export(&store);
+    log.let_go(&store.let_go(&keep, &Meta::default()).unwrap()).unwrap();
+    write(&store, "main", "a/2", "changed\n", 7);
+    repo.export(&store);
+    repo.check();
+    let clone = repo.clone_to("clone");
+    assert_eq!(fs::read_to_string(clone.join("a/1")).unwrap(), "changed\n");
+    // What was not exported in time cannot be any more.
+    let late = Repo::new(ObjectFormat::Sha1);
+    let error = jitsu_store::git::export(&store, &late.open()).unwrap_err();
+    assert!(error.to_string().ends_with(" was let go"), "{error}");
+    assert!(late.heads().is_empty());
 }
 
 #[test]
