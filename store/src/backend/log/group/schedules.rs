@@ -22,7 +22,7 @@ fn publish(succeed: usize, end: fn() -> Outcome) -> (Told, Vec<Vec<usize>>) {
     let is_flushing = Arc::new(AtomicBool::new(false));
     let publisher = |first: usize| {
         let (group, flushes, is_flushing) = (group.clone(), flushes.clone(), is_flushing.clone());
-        let flush = move |asked: &[&[HeadChange]]| {
+        let flush = move |asked: &[&Asked]| {
             assert!(!is_flushing.swap(true, Ordering::SeqCst), "two flushes at once");
             let numbers: Vec<usize> = asked.iter().map(|it| number(it)).collect();
             thread::yield_now();
@@ -36,7 +36,7 @@ fn publish(succeed: usize, end: fn() -> Outcome) -> (Told, Vec<Vec<usize>>) {
         };
         move || {
             let numbers = first * EACH..(first + 1) * EACH;
-            numbers.map(|number| group.ask(&change(number), &flush)).collect::<Told>()
+            numbers.map(|number| group.ask(change(number), &flush)).collect::<Told>()
         }
     };
     let threads: Vec<_> = (0..PUBLISHERS).map(|n| thread::spawn(publisher(n))).collect();
@@ -48,13 +48,13 @@ fn publish(succeed: usize, end: fn() -> Outcome) -> (Told, Vec<Vec<usize>>) {
     (told, flushes)
 }
 
-fn change(number: usize) -> [HeadChange; 1] {
+fn change(number: usize) -> Asked {
     let branch = BranchName::new(&number.to_string()).unwrap();
-    [HeadChange { branch, old: None, new: None }]
+    Asked { changes: vec![HeadChange { branch, old: None, new: None }], epoch: None }
 }
 
-fn number(changes: &[HeadChange]) -> usize {
-    changes[0].branch.as_str().parse().unwrap()
+fn number(asked: &Asked) -> usize {
+    asked.changes[0].branch.as_str().parse().unwrap()
 }
 
 /// How many interleavings of a test are run: at random, and with few switches at telling places.
