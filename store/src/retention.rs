@@ -59,10 +59,7 @@ impl Store {
 
     /// Whether a commit has its tree still.
     pub fn keeps_tree(&self, commit: &Commit) -> Result<bool, StorageError> {
-        match self.history().objects_if_stored() {
-            Some(objects) => objects.contains(&commit.record().tree()),
-            None => Ok(true),
-        }
+        self.history().keeps_tree(commit)
     }
 
     /// Takes in that commits before a time may lack their trees, as another store says.

@@ -52,9 +52,7 @@ impl History {
             History::Stored(stored) if !stored.contains(commit)? => {
                 Err(StorageError::Missing { id: commit.id() })
             }
-            History::Stored(stored) if !stored.objects().contains(&commit.record().tree())? => {
-                Err(StorageError::LetGo { commit: commit.id() })
-            }
+            _ if !self.keeps_tree(commit)? => Err(StorageError::LetGo { commit: commit.id() }),
             History::Stored(_) | History::Values(_) => Ok(()),
         }
     }
@@ -145,11 +143,11 @@ impl History {
         Ok(objects.within(epoch))
     }
 
-    /// The backend, if it is all there.
-    pub(crate) fn objects_if_stored(&self) -> Option<Source> {
+    /// Whether a commit has its tree still.
+    pub(crate) fn keeps_tree(&self, commit: &Commit) -> Result<bool, StorageError> {
         match self {
-            History::Stored(stored) => Some(stored.objects()),
-            History::Values(_) => None,
+            History::Stored(stored) => stored.objects().contains(&commit.record().tree()),
+            History::Values(_) => Ok(true),
         }
     }
 

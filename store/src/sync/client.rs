@@ -81,14 +81,15 @@ impl Store {
         let Some(theirs) = self.fetch(from, branch)? else { return Ok(Pulled::NoBranch) };
         for _ in 0..TRIES_MAX {
             let mut batch = self.batch();
-            let is_forward = match batch.head(branch)? {
-                Some(head) => self.is_ancestor(&head.id(), &theirs.id())?,
+            let ours = batch.head(branch)?.map(|head| head.id());
+            if ours == Some(theirs.id()) {
+                return Ok(Pulled::Already);
+            }
+            let is_forward = match ours {
+                Some(ours) => self.is_ancestor(&ours, &theirs.id())?,
                 None => true,
             };
             let pulled = if is_forward {
-                if batch.head(branch)?.is_some_and(|head| head.id() == theirs.id()) {
-                    return Ok(Pulled::Already);
-                }
                 batch.set(branch, &theirs)?;
                 Pulled::Forward(theirs.clone())
             } else {
