@@ -115,6 +115,9 @@ pub enum Damage {
     /// A file of the sequence is not there.
     #[error("a gap in the sequence of files")]
     Gap,
+    /// A file ends before what was flushed to it.
+    #[error("a file whose end is lost")]
+    End,
     /// The index says that an object is where it is not, or cannot be made again.
     #[error("an index that is not of this store")]
     Index,

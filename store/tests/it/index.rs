@@ -149,9 +149,9 @@ fn a_run_that_is_cut_missing_or_foreign_is_made_again() {
     }
 }
 
-/// Segments that were brought back from before, beside runs that know more.
+/// Segments are as they were before, or newer ones are gone: runs know that something is lost.
 #[test]
-fn a_run_that_knows_more_than_the_segments_is_not_believed() {
+fn an_end_that_is_lost_is_told_by_what_runs_know() {
     let disk = Arc::new(SimDisk::new());
     let (log, mut objects) = (open(&disk), Objects::new());
     put(&log, 1..100, 2, &mut objects);
@@ -163,8 +163,76 @@ fn a_run_that_knows_more_than_the_segments_is_not_believed() {
         before.0.write(file, 0, &disk.bytes_of(file)).unwrap();
     }
     let restored = Arc::new(before.0.crash(Left::All));
-    check(&Log::open_read_only_on(restored.clone()).unwrap(), &before.1, "restored");
-    check(&open(&restored), &before.1, "restored");
+    is_lost(&restored, Damage::End);
+    check(&open(&Arc::new(restored.without_index())), &before.1, "restored without runs");
+    let (disk, _) = written(200, 3);
+    let lost = Arc::new(disk.crash(Left::All));
+    lost.lose(last_segment(&disk));
+    is_lost(&lost, Damage::Gap);
+    for len in [0, 20, SEGMENT_HEADER, SEGMENT_HEADER + 1] {
+        let cut = Arc::new(disk.crash(Left::All));
+        cut.alter(LogFile::Segment(last_segment(&disk)), |bytes| bytes.truncate(len));
+        let what = if len < SEGMENT_HEADER { Damage::Header } else { Damage::End };
+        let what = if len == SEGMENT_HEADER + 1 { Damage::Checksum } else { what };
+        is_lost(&cut, what);
+    }
+}
+
+/// Opening says so, as often as it is tried, and an examination, too.
+fn is_lost(disk: &Arc<SimDisk>, what: Damage) {
+    let is_told = |error: StorageError| match error {
+        StorageError::Corrupt { what: told, .. } => assert_eq!(told, what),
+        error => panic!("{error}"),
+    };
+    is_told(Log::open_read_only_on(disk.clone()).err().expect("opened to be read"));
+    for _ in 0..2 {
+        is_told(Log::open_on(disk.clone(), options()).err().expect("opened"));
+    }
+    let report = fsck_on(&**disk).unwrap();
+    assert!(!report.is_whole(), "{report:?}");
+    assert!(report.flaws.iter().any(|flaw| flaw.what == what && !flaw.is_at_end), "{report:?}");
+}
+
+/// A run says where the damaged end was flushed, and is damaged elsewhere itself.
+#[test]
+fn an_end_that_a_damaged_run_knows_is_not_cut_off() {
+    let disk = Arc::new(SimDisk::new());
+    // With each flush a run, and often merges: whoever opens it looks into runs as well.
+    let mut options = options();
+    options.unindexed_objects = 1;
+    put(&Log::open_on(disk.clone(), options.clone()).unwrap(), 1..200, 3, &mut Objects::new());
+    let (last, runs) = (last_segment(&disk), disk.runs());
+    disk.alter(LogFile::Segment(last), |bytes| *bytes.last_mut().unwrap() ^= 1);
+    for run in runs {
+        // One that was only begun may be empty.
+        disk.alter(LogFile::Run(run), |bytes| bytes.iter_mut().take(20).for_each(|it| *it ^= 1));
+    }
+    let before = disk.bytes(last).len();
+    let covered = Arc::new(disk.crash(Left::All));
+    let log = Log::open_read_only_on(covered.clone()).unwrap();
+    for _ in 0..2 {
+        let told = (1..200).find_map(|n| log.get(&object(n).0).err()).expect("runs are damaged");
+        let is_checksum = matches!(told, StorageError::Corrupt { what: Damage::Checksum, .. });
+        assert!(is_checksum, "{told}");
+    }
+    drop(log);
+    for _ in 0..2 {
+        assert!(!fsck_on(&*covered).unwrap().is_whole());
+        let opened = Log::open_on(covered.clone(), options.clone())
+            .and_then(|log| (1..200).try_for_each(|n| log.get(&object(n).0).map(drop)));
+        assert!(opened.is_err(), "nothing is told");
+        assert_eq!(covered.bytes(last).len(), before, "what was flushed was cut off");
+    }
+}
+
+const SEGMENT_HEADER: usize = 36;
+
+fn last_segment(disk: &SimDisk) -> u32 {
+    let segments = disk.files().unwrap().into_iter().filter_map(|file| match file {
+        LogFile::Segment(number) => Some(number),
+        LogFile::Run(_) => None,
+    });
+    segments.max().expect("a log has a segment")
 }
 
 #[test]
@@ -265,11 +333,7 @@ fn an_end_that_is_damaged_is_not_cut_off_when_a_run_is_made_again() {
     let (disk, mut objects) = written(200, 3);
     let log = open(&disk);
     put(&log, 200..220, 3, &mut objects);
-    let segments = disk.files().unwrap().into_iter().filter_map(|file| match file {
-        LogFile::Segment(number) => Some(number),
-        LogFile::Run(_) => None,
-    });
-    let last = segments.max().unwrap();
+    let last = last_segment(&disk);
     let end = |bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1;
     disk.alter(LogFile::Segment(last), end);
     for run in disk.runs() {

@@ -39,7 +39,8 @@ pub enum IndexFlaw {
 
 /// Compares the index with what the segments were found to hold.
 pub(super) fn audit(disk: &dyn Disk, scan: &Scan) -> Result<Vec<IndexFlaw>, StorageError> {
-    let runs = index::chain(disk, &recover::present(disk, &disk::segments(disk)?)?)?;
+    let present = recover::present(disk, &disk::segments(disk)?)?;
+    let runs = index::chain(index::readable(disk)?, &present);
     let name = |number| disk.name(LogFile::Run(number));
     let mut flaws = Vec::new();
     for number in disk::runs(disk)? {

@@ -126,7 +126,7 @@ impl Log {
         let mut tail = self.tail();
         if self.places.table().old.is_some() {
             // An earlier collection could not put everything back.
-            self.reload(&mut tail)?;
+            self.reload(&mut tail, None)?;
         }
         self.drop_merge(&mut tail);
         tail.work.holds_merges = true;
@@ -137,7 +137,7 @@ impl Log {
         let mut tail = self.tail();
         tail.work.holds_merges = false;
         if !is_done && self.places.table().old.is_some() {
-            self.reload(&mut tail)?;
+            self.reload(&mut tail, None)?;
         }
         Ok(())
     }

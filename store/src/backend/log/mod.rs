@@ -47,7 +47,7 @@ pub use self::fsck::{Examined, Lost, Report, fsck_on};
 pub use self::gc::gc;
 pub use self::gc::{Collected, gc_on};
 use self::group::{Asked, Group, Outcome};
-use self::index::Run;
+use self::index::{Flushed, Run};
 use self::places::Places;
 #[cfg(unix)]
 pub use self::repair::repair;
@@ -136,7 +136,7 @@ impl Log {
     /// Opens the log on this disk, or begins one there. What the last flush did not finish is cut
     /// off; any other damage is an error.
     pub fn open_on(disk: Arc<dyn Disk>, options: LogOptions) -> Result<Log, StorageError> {
-        let found = recover::recover(&*disk, &options)?;
+        let found = recover::recover(&*disk, &options, &Flushed::new(), None)?;
         Ok(Log::new(disk, options, found, false))
     }
 
@@ -163,7 +163,7 @@ impl Log {
     /// Opens the log on this disk as it is now, to be read only. What the last flush has not
     /// finished is passed over; any other damage is an error.
     pub fn open_read_only_on(disk: Arc<dyn Disk>) -> Result<Log, StorageError> {
-        let found = recover::look(&*disk, true)?;
+        let found = recover::look(&*disk, true, &Flushed::new())?;
         Ok(Log::new(disk, LogOptions::default(), found, true))
     }
 

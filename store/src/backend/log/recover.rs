@@ -1,7 +1,7 @@
 //! Owns what is believed of the files of a log when it is opened, and how a file is begun.
 //! Must not know who uses it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::disk::{self, Disk, LogFile, failed};
@@ -9,43 +9,58 @@ use super::format::{
     self, BadItem, FRAME_HEADER_BYTES, FrameHeader, Item, Location, NoHeader, SEGMENT_HEADER_BYTES,
     SegmentHeader, VERSION,
 };
-use super::index::{self, Covered, Run, Unread};
-use super::tend::{self, Since, Work};
+use super::index::{self, Covered, Flushed, Run, Unread};
+use super::tend::{Since, Work};
 use super::{Found, LogOptions, Tail};
 use crate::error::{Damage, Place, StorageError};
 use crate::id_map::IdMap;
 
 /// Reads what the index does not say, brings that up to date, and cuts off what the last flush did
 /// not finish.
-pub(super) fn recover(disk: &dyn Disk, options: &LogOptions) -> Result<Found, StorageError> {
+///
+/// What is known to be flushed is no rest of a flush, and a run that is known to be damaged is not
+/// believed.
+pub(super) fn recover(
+    disk: &dyn Disk,
+    options: &LogOptions,
+    flushed: &Flushed,
+    damaged: Option<u32>,
+) -> Result<Found, StorageError> {
+    if let Some(last) = disk::segments(disk)?.last() {
+        // Whoever wrote the end may have ended, or failed, before it was durable. What is written
+        // next, to the index or to another file, must not be durable without this.
+        let synced = disk.sync(LogFile::Segment(*last));
+        synced.map_err(|error| failed("flush the store", error))?;
+    }
+    let mut damaged: BTreeSet<u32> = damaged.into_iter().collect();
     let mut found = loop {
-        match read(disk, How::Recover(options)) {
+        match read(disk, How::Recover { options, damaged: &damaged }, flushed) {
             Ok(found) => match found.begin {
                 // A collection did not get to its end.
                 Some(begin) if is_before(disk, begin)? => remove_before(disk, begin)?,
                 _ => break found,
             },
-            Err(Unread::Damaged(run)) => tend::remove(disk, run)?,
+            Err(Unread::Damaged(run)) => drop(damaged.insert(run)),
             Err(Unread::Failed(error)) => return Err(error),
         }
     };
-    let header = found.tail.header;
+    // Not before all that they say was flushed was found.
+    remove_others(disk, &found.runs)?;
     if found.tail.len == 0 {
-        begin_segment(disk, &header)?;
+        begin_segment(disk, &found.tail.header)?;
         found.tail.len = SEGMENT_HEADER_BYTES as u64;
-    } else {
-        // Whoever wrote the end may have ended, or failed, before it was durable. What is written
-        // next may be in another file, and must not be durable without this.
-        let synced = disk.sync(LogFile::Segment(header.number));
-        synced.map_err(|error| failed("flush the store", error))?;
     }
     Ok(found)
 }
 
 /// Reads all as it is, up to what a flush has not finished: with the help of the index, or past
 /// it.
-pub(super) fn look(disk: &dyn Disk, with_index: bool) -> Result<Found, StorageError> {
-    match read(disk, How::Look { with_index }) {
+pub(super) fn look(
+    disk: &dyn Disk,
+    with_index: bool,
+    flushed: &Flushed,
+) -> Result<Found, StorageError> {
+    match read(disk, How::Look { with_index }, flushed) {
         Ok(found) => Ok(found),
         Err(Unread::Failed(error)) => Err(error),
         Err(Unread::Damaged(_)) => unreachable!("BUG: nothing was looked up in the index"),
@@ -56,33 +71,45 @@ pub(super) fn look(disk: &dyn Disk, with_index: bool) -> Result<Found, StorageEr
 #[derive(Clone, Copy)]
 enum How<'a> {
     /// To write to it: the rest of a flush that did not finish is cut off.
-    Recover(&'a LogOptions),
+    Recover { options: &'a LogOptions, damaged: &'a BTreeSet<u32> },
     /// To read it: the rest of a flush that has not finished yet is left.
     Look { with_index: bool },
 }
 
-fn read(disk: &dyn Disk, how: How<'_>) -> Result<Found, Unread> {
+fn read(disk: &dyn Disk, how: How<'_>, flushed: &Flushed) -> Result<Found, Unread> {
+    // Before the segments are listed, so that beside a writer all that runs tell of is there.
+    let runs = match how {
+        How::Look { with_index: false } => Vec::new(),
+        How::Look { with_index: true } | How::Recover { .. } => index::readable(disk)?,
+    };
     let files = disk::segments(disk)?;
     for (at, file) in files.iter().enumerate() {
         if *file != files[0].wrapping_add(at as u32) {
             return Err(damaged(disk, *file, 0, Damage::Gap).into());
         }
     }
-    let runs = match how {
-        How::Look { with_index: false } => Vec::new(),
-        How::Look { with_index: true } | How::Recover(_) => {
-            index::chain(disk, &present(disk, &files)?)?
-        }
-    };
-    let work = Work::after(disk::runs(disk)?.into_iter());
-    if matches!(how, How::Recover(_)) {
-        remove_others(disk, &runs)?;
+    let present = present(disk, &files)?;
+    let mut flushed = flushed.clone();
+    for (file, len) in index::flushed(&runs, &present) {
+        let known = flushed.entry(file).or_default();
+        *known = len.max(*known);
     }
+    let is_damaged = |run: &Run| match how {
+        How::Recover { damaged, .. } => damaged.contains(&run.number),
+        How::Look { .. } => false,
+    };
+    let runs = runs.into_iter().filter(|run| !is_damaged(run)).collect();
+    let runs = index::chain(runs, &present);
+    let work = Work::after(disk::runs(disk)?.into_iter());
     let mut found = Found::behind(runs, files.first().copied().unwrap_or(1), work);
     let begin = found.tail.header.number;
     for (at, file) in files.iter().enumerate().filter(|(_, file)| **file >= begin) {
         let (is_last, is_first) = (at + 1 == files.len(), *file == begin);
-        Segment { disk, file: *file, is_last, is_first, how }.read(&mut found)?;
+        let flushed = flushed.remove(file).unwrap_or_default();
+        Segment { disk, file: *file, is_last, is_first, how, flushed }.read(&mut found)?;
+    }
+    if let Some(lost) = index::lost(&flushed, &files) {
+        return Err(damaged(disk, lost, 0, Damage::Gap).into());
     }
     Ok(found)
 }
@@ -131,7 +158,8 @@ fn remove_before(disk: &dyn Disk, begin: u32) -> Result<(), StorageError> {
 fn remove_others(disk: &dyn Disk, runs: &[Arc<Run>]) -> Result<(), StorageError> {
     for number in disk::runs(disk)? {
         if !runs.iter().any(|run| run.number == number) {
-            tend::remove(disk, number)?;
+            let removed = disk.remove(LogFile::Run(number));
+            removed.map_err(|error| failed("remove a part of the index", error))?;
         }
     }
     Ok(())
@@ -173,6 +201,8 @@ struct Segment<'a> {
     /// Whether it is the first to be read, of which the index may say a part.
     is_first: bool,
     how: How<'a>,
+    /// Up to where it was flushed at least.
+    flushed: u64,
 }
 
 impl Segment<'_> {
@@ -199,9 +229,12 @@ impl Segment<'_> {
             };
             found.tail.since.bytes += end - at;
             (found.tail.len, found.tail.sequence) = (end, sequence + 1);
-            if let How::Recover(options) = self.how {
+            if let How::Recover { options, .. } = self.how {
                 found.settle(self.disk, options)?;
             }
+        }
+        if found.tail.len < self.flushed {
+            return Err(self.damaged(found.tail.len, Damage::End).into());
         }
         Ok(())
     }
@@ -209,7 +242,7 @@ impl Segment<'_> {
     /// The header; `None` if the file was only begun, so that the log ends before it.
     fn header(&self, len: u64, found: &mut Found) -> Result<Option<SegmentHeader>, StorageError> {
         // Nothing is written behind a header before it is durable.
-        let may_be_torn = self.is_last && len <= SEGMENT_HEADER_BYTES as u64;
+        let may_be_torn = self.is_last && self.flushed == 0 && len <= SEGMENT_HEADER_BYTES as u64;
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         let parsed = if len < SEGMENT_HEADER_BYTES as u64 {
             Err(NoHeader::Damaged)
@@ -291,7 +324,7 @@ impl Segment<'_> {
         at: u64,
         len: u64,
     ) -> Result<(), StorageError> {
-        if !self.is_last || self.is_frame_behind(segment, sequence, at, len)? {
+        if !self.is_last || at < self.flushed || self.is_frame_behind(segment, sequence, at, len)? {
             return Err(self.damaged(at, Damage::Checksum));
         }
         Ok(())
@@ -301,7 +334,7 @@ impl Segment<'_> {
         let file = LogFile::Segment(self.file);
         match self.how {
             How::Look { .. } => Ok(()),
-            How::Recover(_) => self
+            How::Recover { .. } => self
                 .disk
                 .truncate(file, at)
                 .and_then(|()| self.disk.sync(file))

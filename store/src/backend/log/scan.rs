@@ -13,6 +13,7 @@ use super::format::{
     self, FRAME_HEADER_BYTES, FrameHeader, Item, NoHeader, OBJECT_AT, SEGMENT_HEADER_BYTES,
     SegmentHeader, VERSION,
 };
+use super::{index, recover};
 use crate::codec::ObjectKind;
 use crate::error::{Damage, Place, StorageError};
 use crate::id::Id;
@@ -92,6 +93,7 @@ pub(super) fn scan(disk: &dyn Disk) -> Result<Scan, StorageError> {
         }
         expected = Some((number.wrapping_add(1), file.read(sequence)?));
     }
+    scan.settle_end(disk, &files)?;
     scan.settle_doubts();
     scan.settle_beginning();
     scan.settle_retention();
@@ -99,6 +101,33 @@ pub(super) fn scan(disk: &dyn Disk) -> Result<Scan, StorageError> {
 }
 
 impl Scan {
+    /// Looks in the index for what was flushed: of that, nothing is the rest of a flush.
+    fn settle_end(&mut self, disk: &dyn Disk, files: &[u32]) -> Result<(), StorageError> {
+        let present = recover::present(disk, files)?;
+        let flushed = index::flushed(&index::readable(disk)?, &present);
+        let mut lost = |number, offset, what| {
+            let at = Place::File { file: disk.name(LogFile::Segment(number)), offset };
+            self.flaws.push(Flaw { what, at, object: None, is_at_end: false });
+            self.may_lack_heads = true;
+        };
+        if let Some(number) = index::lost(&flushed, files) {
+            lost(number, 0, Damage::Gap);
+        }
+        let Some(last) = files.last() else { return Ok(()) };
+        let flushed = flushed.get(last).copied().unwrap_or_default();
+        let len =
+            disk.len(LogFile::Segment(*last)).map_err(|error| failed("read the store", error))?;
+        if len < flushed {
+            lost(*last, len, Damage::End);
+        }
+        let was_flushed =
+            |at: &Place| matches!(at, Place::File { offset, .. } if *offset < flushed);
+        for flaw in self.flaws.iter_mut().filter(|flaw| was_flushed(&flaw.at)) {
+            flaw.is_at_end = false;
+        }
+        Ok(())
+    }
+
     /// Forgets what no head leads to where the log does not begin any more: what that refers to may
     /// be gone. The rest may be all that is left of something, if its copy is damaged.
     fn settle_beginning(&mut self) {

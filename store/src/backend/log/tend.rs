@@ -4,9 +4,10 @@
 //! Nothing here fails a flush: where a run cannot be written its objects stay in memory, and it is
 //! tried again later.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::disk::{Disk, LogFile, failed};
+use super::disk::{Disk, LogFile};
 use super::format::SegmentHeader;
 use super::index::{self, Covered, Entry, Job, Run, Trailer, Unread};
 use super::places::Table;
@@ -226,26 +227,17 @@ impl Log {
             // Someone else has.
             return Ok(());
         }
-        if !self.is_read_only {
-            remove(&*self.disk, run)?;
-        }
-        self.reload(tail)
+        self.reload(tail, Some(run))
     }
 
     /// Reads again where everything is, as if the log were opened. A collection that is under way
     /// has removed nothing yet, and comes to nothing.
-    pub(super) fn reload(&self, tail: &mut Tail) -> Result<(), StorageError> {
+    pub(super) fn reload(&self, tail: &mut Tail, damaged: Option<u32>) -> Result<(), StorageError> {
+        let flushed = BTreeMap::from([(tail.header.number, tail.len)]);
         let found = if self.is_read_only {
-            recover::look(&*self.disk, false)?
+            recover::look(&*self.disk, false, &flushed)?
         } else {
-            // What this log has flushed is no rest of a flush that did not finish, and not cut off.
-            let seen = recover::look(&*self.disk, true)?.tail;
-            if seen.sequence < tail.sequence {
-                let file = self.disk.name(LogFile::Segment(seen.header.number));
-                let at = Place::File { file, offset: seen.len };
-                return Err(StorageError::Corrupt { what: Damage::Checksum, at });
-            }
-            recover::recover(&*self.disk, &self.options)?
+            recover::recover(&*self.disk, &self.options, &flushed, damaged)?
         };
         let mut table = self.places.table_mut();
         let mut objects = self.places.objects_mut();
@@ -293,12 +285,6 @@ fn complete(disk: &dyn Disk, job: &mut Job) -> Result<Option<Arc<Run>>, Unread> 
         }
         Err(damaged) => Err(damaged),
     }
-}
-
-/// Removes a run that is damaged.
-pub(super) fn remove(disk: &dyn Disk, run: u32) -> Result<(), StorageError> {
-    let removed = disk.remove(LogFile::Run(run));
-    removed.map_err(|error| failed("remove a damaged part of the index", error))
 }
 
 impl Work {

@@ -58,21 +58,50 @@ fn unread(run: u32, error: io::Error) -> Unread {
     }
 }
 
-/// The runs that follow each other from the first of these segments on.
-pub(super) fn chain(
-    disk: &dyn Disk,
-    present: &BTreeMap<u32, Covered>,
-) -> Result<Vec<Arc<Run>>, StorageError> {
-    let mut candidates: Vec<Run> = Vec::new();
+/// The runs that are whole, as far as their ends tell.
+pub(super) fn readable(disk: &dyn Disk) -> Result<Vec<Run>, StorageError> {
+    let mut readable = Vec::new();
     for number in disk::runs(disk)? {
         match Run::open(disk, number) {
-            Ok(Some(run)) if is_of(&run.trailer, present) => candidates.push(run),
-            Ok(_) | Err(Unread::Damaged(_)) => {}
+            Ok(run) => readable.extend(run),
+            Err(Unread::Damaged(_)) => {}
             Err(Unread::Failed(error)) => return Err(error),
         }
     }
+    Ok(readable)
+}
+
+/// Up to where segments were flushed, by their numbers, as far as somebody knows.
+pub(super) type Flushed = BTreeMap<u32, u64>;
+
+/// What these runs know of that, if they are of the log that has these segments: a run is written
+/// only of what is durable.
+pub(super) fn flushed(runs: &[Run], present: &BTreeMap<u32, Covered>) -> Flushed {
+    let is_there = |covered: &Covered| {
+        present.get(&covered.header.number).is_some_and(|there| there.header == covered.header)
+    };
+    let mut flushed = Flushed::new();
+    for run in runs.iter().filter(|run| run.trailer.segments.iter().any(is_there)) {
+        for Covered { header, len } in &run.trailer.segments {
+            let known = flushed.entry(header.number).or_default();
+            *known = (*len).max(*known);
+        }
+    }
+    flushed
+}
+
+/// The newest segment, if it was flushed and is not there: nothing removes that.
+pub(super) fn lost(flushed: &Flushed, segments: &[u32]) -> Option<u32> {
+    let (newest, len) = flushed.last_key_value()?;
+    (*len > 0 && segments.last().is_none_or(|last| last < newest)).then_some(*newest)
+}
+
+/// Those of these runs that follow each other from the first of these segments on.
+pub(super) fn chain(runs: Vec<Run>, present: &BTreeMap<u32, Covered>) -> Vec<Arc<Run>> {
+    let mut candidates = runs;
+    candidates.retain(|run| is_of(&run.trailer, present));
     let mut chain: Vec<Arc<Run>> = Vec::new();
-    let Some(first) = present.values().next() else { return Ok(chain) };
+    let Some(first) = present.values().next() else { return chain };
     let mut next = first.header.first;
     loop {
         // Where the power went between a merged run and the removal of those it is made of, all
@@ -82,7 +111,7 @@ pub(super) fn chain(
             run.trailer.from == next && (begins_first || !chain.is_empty())
         };
         let widest = candidates.iter().filter(follows).max_by_key(|run| run.trailer.to);
-        let Some(number) = widest.map(|run| run.number) else { return Ok(chain) };
+        let Some(number) = widest.map(|run| run.number) else { return chain };
         let at = candidates.iter().position(|run| run.number == number);
         let run = candidates.swap_remove(at.expect("BUG: a run that was just there"));
         next = run.trailer.to;
