@@ -163,25 +163,25 @@ fn an_end_that_is_lost_is_told_by_what_runs_know() {
         before.0.write(file, 0, &disk.bytes_of(file)).unwrap();
     }
     let restored = Arc::new(before.0.crash(Left::All));
-    is_lost(&restored, Damage::End);
+    is_lost(&restored, &Damage::End);
     check(&open(&Arc::new(restored.without_index())), &before.1, "restored without runs");
     let (disk, _) = written(200, 3);
     let lost = Arc::new(disk.crash(Left::All));
     lost.lose(last_segment(&disk));
-    is_lost(&lost, Damage::Gap);
+    is_lost(&lost, &Damage::Gap);
     for len in [0, 20, SEGMENT_HEADER, SEGMENT_HEADER + 1] {
         let cut = Arc::new(disk.crash(Left::All));
         cut.alter(LogFile::Segment(last_segment(&disk)), |bytes| bytes.truncate(len));
         let what = if len < SEGMENT_HEADER { Damage::Header } else { Damage::End };
         let what = if len == SEGMENT_HEADER + 1 { Damage::Checksum } else { what };
-        is_lost(&cut, what);
+        is_lost(&cut, &what);
     }
 }
 
 /// Opening says so, as often as it is tried, and an examination, too.
-fn is_lost(disk: &Arc<SimDisk>, what: Damage) {
+fn is_lost(disk: &Arc<SimDisk>, what: &Damage) {
     let is_told = |error: StorageError| match error {
-        StorageError::Corrupt { what: told, .. } => assert_eq!(told, what),
+        StorageError::Corrupt { what: told, .. } => assert_eq!(told, *what),
         error => panic!("{error}"),
     };
     is_told(Log::open_read_only_on(disk.clone()).err().expect("opened to be read"));
@@ -190,7 +190,7 @@ fn is_lost(disk: &Arc<SimDisk>, what: Damage) {
     }
     let report = fsck_on(&**disk).unwrap();
     assert!(!report.is_whole(), "{report:?}");
-    assert!(report.flaws.iter().any(|flaw| flaw.what == what && !flaw.is_at_end), "{report:?}");
+    assert!(report.flaws.iter().any(|flaw| flaw.what == *what && !flaw.is_at_end), "{report:?}");
 }
 
 /// A run says where the damaged end was flushed, and is damaged elsewhere itself.
