@@ -3,6 +3,7 @@
 
 mod ancestors;
 mod base;
+mod chunked;
 mod lca;
 mod log;
 mod stored;

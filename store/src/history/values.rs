@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::chunked::Chunked;
 use super::{Moved, key};
 use crate::backend::{Memory, Source};
 use crate::commit::{Commit, Key, Meta, Parent, Record};
@@ -26,7 +27,7 @@ pub(crate) struct Values {
 #[derive(Default)]
 struct State {
     /// All commits, by serial.
-    commits: Vec<Sibling>,
+    commits: Chunked<Sibling>,
     /// The newest commit without parents.
     root: Option<usize>,
     heads: BTreeMap<BranchName, Commit>,
@@ -164,8 +165,8 @@ impl State {
 
     /// Hashes all commits that were not yet.
     fn name(&mut self) {
-        for (serial, sibling) in self.commits.iter().enumerate().skip(self.named.len()) {
-            let before = self.named.insert(sibling.commit.id(), serial);
+        for serial in self.named.len()..self.commits.len() {
+            let before = self.named.insert(self.commits[serial].commit.id(), serial);
             assert!(before.is_none(), "BUG: the same commit twice");
         }
     }
