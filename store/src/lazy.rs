@@ -41,7 +41,13 @@ enum State<T> {
     /// Made here.
     Made { value: T, hashed: OnceLock<Box<Hashed>> },
     /// Known to be in a backend, from which it is loaded when somebody looks at it.
-    Stored { id: Id, home: Home, value: OnceLock<Box<T>> },
+    Stored(Box<Stored<T>>),
+}
+
+struct Stored<T> {
+    id: Id,
+    home: Home,
+    value: OnceLock<T>,
 }
 
 /// What is known of a value that somebody asked the id of.
@@ -95,14 +101,15 @@ impl<T: Object + Clone> Lazy<T> {
     }
 
     pub(crate) fn stored(id: Id, home: Source) -> Lazy<T> {
-        Lazy(Arc::new(State::Stored { id, home: Home::new(home), value: OnceLock::new() }))
+        let stored = Stored { id, home: Home::new(home), value: OnceLock::new() };
+        Lazy(Arc::new(State::Stored(Box::new(stored))))
     }
 
     /// The value, if it is here already.
     pub(crate) fn loaded(&self) -> Option<&T> {
         match &*self.0 {
             State::Made { value, .. } => Some(value),
-            State::Stored { value, .. } => value.get().map(|value| &**value),
+            State::Stored(stored) => stored.value.get(),
         }
     }
 
@@ -110,14 +117,15 @@ impl<T: Object + Clone> Lazy<T> {
     pub(crate) fn load(&self) -> Result<&T, StorageError> {
         match &*self.0 {
             State::Made { value, .. } => Ok(value),
-            State::Stored { id, home, value } => {
+            State::Stored(stored) => {
+                let Stored { id, home, value } = &**stored;
                 if let Some(value) = value.get() {
                     return Ok(value);
                 }
                 let home = home.source();
                 let bytes = home.fetch(id)?;
                 let loaded = decode_checked(id, &bytes, |bytes| T::decode(bytes, &home))?;
-                Ok(value.get_or_init(|| Box::new(loaded)))
+                Ok(value.get_or_init(|| loaded))
             }
         }
     }
@@ -142,7 +150,7 @@ impl<T: Object + Clone> Lazy<T> {
             State::Made { value, hashed } => {
                 hashed.get_or_init(|| Hashed::new(Id::of(&value.encode()))).id
             }
-            State::Stored { id, .. } => *id,
+            State::Stored(stored) => stored.id,
         }
     }
 
@@ -150,7 +158,7 @@ impl<T: Object + Clone> Lazy<T> {
     fn known_id(&self) -> Option<&Id> {
         match &*self.0 {
             State::Made { hashed, .. } => hashed.get().map(|hashed| &hashed.id),
-            State::Stored { id, .. } => Some(id),
+            State::Stored(stored) => Some(&stored.id),
         }
     }
 
@@ -184,7 +192,7 @@ impl<T: Object + Clone> Linked for Lazy<T> {
         };
         let home = match &*self.0 {
             State::Made { hashed, .. } => hashed.get().and_then(|hashed| hashed.home.get()),
-            State::Stored { home, .. } => Some(home),
+            State::Stored(stored) => Some(&stored.home),
         };
         if let Some(home) = home
             && home.keeps(|| Lazy::id(self), to)?
@@ -202,9 +210,9 @@ impl<T: Object + Clone> Linked for Lazy<T> {
                 hashed.home.get_or_init(|| Home::new(to.clone())).learn(to);
             }
             // An object that came from another backend keeps that home, and is put here every time.
-            State::Stored { id, home, .. } => {
-                to.store(id, &bytes)?;
-                home.learn(to);
+            State::Stored(stored) => {
+                to.store(&stored.id, &bytes)?;
+                stored.home.learn(to);
             }
         }
         Ok(())
