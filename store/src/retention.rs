@@ -247,7 +247,7 @@ fn reach<'a>(
 }
 
 /// The newest so many commits of all that a head leads to.
-fn newest(source: &Source, head: Id, count: usize) -> Result<Vec<Id>, StorageError> {
+pub(crate) fn newest(source: &Source, head: Id, count: usize) -> Result<Vec<Id>, StorageError> {
     let load = |id| Record::load(&id, source)?.ok_or(StorageError::Missing { id });
     let mut line = BTreeMap::new();
     let turn = |id: Id, record: &Record| (record.generation(), record.meta().time_ms, id);

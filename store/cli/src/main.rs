@@ -137,6 +137,10 @@ enum Command {
         from: String,
         /// Which; all of them without a name.
         branches: Vec<String>,
+        /// Bring the trees of the newest N commits of each alone, and of the others only who asked
+        /// for what and when; again with a larger N, the next ones.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        depth: Option<u64>,
     },
     /// Bring branches to another store, if it has nothing new of its own in them.
     Push {
@@ -268,7 +272,9 @@ fn run(command: Command) -> Result<Said> {
             upkeep::let_go(&folder, keep_newest, keep_days, keep_branch)
         }
         Command::Stat { folder } => upkeep::stat(&folder),
-        Command::Pull { folder, from, branches } => sync::pull(&folder, &from, &branches),
+        Command::Pull { folder, from, branches, depth } => {
+            sync::pull(&folder, &from, &branches, depth)
+        }
         Command::Push { folder, to, branches } => sync::push(&folder, &to, &branches),
         Command::Serve { folder, write } => sync::serve(&folder, write),
         Command::ExportSlice { folder, file, branches, since } => {

@@ -117,14 +117,20 @@ impl Drop for Remote {
     }
 }
 
-pub(crate) fn pull(folder: &FilePath, from: &str, branches: &[String]) -> Result<Said> {
+pub(crate) fn pull(
+    folder: &FilePath,
+    from: &str,
+    branches: &[String],
+    depth: Option<u64>,
+) -> Result<Said> {
     let mut other = Other::open(from, Use::Read)?;
     let branches = named(branches, || Ok(sync::branches(&mut other)?))?;
     let store = open::change_or_begin(folder)?;
     let mut said = Said::from(String::new());
     for branch in branches {
         let meta = open::meta(format!("merge {branch} of {from}"));
-        let came = match store.pull(&mut other, &branch, &meta) {
+        let newest = depth.map(|trees| store.fetch_newest(&mut other, &branch, trees)).transpose();
+        let came = match newest.and_then(|_| store.pull(&mut other, &branch, &meta)) {
             Err(error) => {
                 said.is_done = false;
                 format!("was not moved: {error}\n")

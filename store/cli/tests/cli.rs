@@ -159,6 +159,25 @@ fn a_store_goes_to_git_and_comes_back() {
 }
 
 #[test]
+fn trees_are_pulled_as_deep_as_asked() {
+    let (folder, store) = a_store();
+    write(&store, "main", "services/mail", &Contents::text("on"), 4_000);
+    let (from, thin) = (at(&folder, "store"), at(&folder, "thin"));
+    let first = store.log(&store.resolve("main").unwrap().id()).last().unwrap().unwrap().id();
+    let pull = |depth| said_without_ids(&["pull", "--depth", depth, &thin, &from, "main"]);
+    assert_eq!(pull("1"), "main is now at …");
+    assert_eq!(said(&["log", &thin, "main"]), said(&["log", &from, "main"]));
+    assert_eq!(said(&["ls", &thin, "@main"]), said(&["ls", &from, "@main"]));
+    let first = format!("@{first}");
+    let (_, err, success) = run(&["ls", &thin, &first]);
+    assert!(!success && err.contains("let go"), "{err}");
+    assert_eq!(pull("9"), "main has it already");
+    assert_eq!(said(&["ls", &thin, &first]), said(&["ls", &from, &first]));
+    let (_, err, success) = run(&["pull", "--depth", "0", &thin, &from]);
+    assert!(!success && err.contains("0"), "{err}");
+}
+
+#[test]
 fn stores_are_pulled_and_pushed() {
     let (folder, store) = a_store();
     let (from, to) = (at(&folder, "store"), at(&folder, "other"));

@@ -148,7 +148,7 @@ impl History {
     pub(crate) fn keeps_tree(&self, commit: &Commit) -> Result<bool, StorageError> {
         match self {
             History::Stored(stored) => stored.objects().contains(&commit.record().tree()),
-            History::Values(_) => Ok(true),
+            History::Values(values) => values.keeps_tree(commit),
         }
     }
 

@@ -90,6 +90,12 @@ impl Values {
         Ok(())
     }
 
+    /// Whether a commit has its tree: one that came from a store which had let it go may not.
+    pub(super) fn keeps_tree(&self, commit: &Commit) -> Result<bool, StorageError> {
+        let tree = commit.tree();
+        Ok(tree.root().loaded().is_some() || self.objects.contains(&tree.id())?)
+    }
+
     /// Whether a commit is one of these.
     pub(super) fn has(&self, commit: &Commit) -> bool {
         let Key::Serial(serial) = commit.key() else { return false };

@@ -22,20 +22,39 @@ pub fn branches(of: &mut dyn Peer) -> Result<Vec<(BranchName, Id)>, SyncError> {
 impl Store {
     /// Brings the head of a branch of another store here, with everything that belongs to it, and
     /// moves no branch; `None` if there is no such branch. What is here already does not come
-    /// again. ([`Server`](super::Server) is the other store, if it is in this process.)
+    /// again, and what came is durable. ([`Server`](super::Server) is the other store, if it is in this process.)
     pub fn fetch(
         &self,
         from: &mut dyn Peer,
         branch: &BranchName,
     ) -> Result<Option<Commit>, SyncError> {
+        self.receive(from, Message::Want(branch.clone()))
+    }
+
+    /// The same, but only the newest so many commits, one at least, of all that were merged into
+    /// the branch, bring their trees, be they here already or not: of the others comes who asked
+    /// for what and when, as [`Store::let_go`] would leave it, and this store writes down that it
+    /// may lack their trees. With a larger number the next of them come, with [`u64::MAX`] all. A
+    /// later [`Store::pull`] brings what is new.
+    pub fn fetch_newest(
+        &self,
+        from: &mut dyn Peer,
+        branch: &BranchName,
+        trees: u64,
+    ) -> Result<Option<Commit>, SyncError> {
+        self.receive(from, Message::WantNewest(branch.clone(), trees))
+    }
+
+    fn receive(&self, from: &mut dyn Peer, want: Message) -> Result<Option<Commit>, SyncError> {
         let history = self.history();
         let mut receiver = Receiver::new(self)?;
-        let mut said = from.call(Message::Want(branch.clone()))?;
+        let mut said = from.call(want)?;
         loop {
             match said {
                 Message::Unknown => return Ok(None),
                 Message::Head(head) => {
                     receiver.check(&head)?;
+                    receiver.sync()?;
                     history.adopt(&head)?;
                     return Ok(Some(history.commit(&head)?));
                 }

@@ -24,6 +24,9 @@ pub enum Message {
     Branches(Vec<(BranchName, Id)>),
     /// The receiver, who speaks first, would have this branch.
     Want(BranchName),
+    /// The same, but of no more than so many commits, the newest ones, the receiver would have the
+    /// trees: of these whether or not it has the commits.
+    WantNewest(BranchName, u64),
     /// The sender, who speaks first, would move this branch.
     Give(BranchName),
     /// There is no such branch.
@@ -70,6 +73,11 @@ impl Message {
             Message::Want(branch) => {
                 to.byte(b'w');
                 to.bytes(branch.as_str().as_bytes());
+            }
+            Message::WantNewest(branch, trees) => {
+                to.byte(b'n');
+                to.bytes(branch.as_str().as_bytes());
+                to.number(*trees);
             }
             Message::Give(branch) => {
                 to.byte(b'g');
@@ -123,6 +131,7 @@ impl Message {
             b'l' => Message::List,
             b'a' => Message::Branches(decode_heads(&mut from)?),
             b'w' => Message::Want(BranchName::new(from.text()?)?),
+            b'n' => Message::WantNewest(BranchName::new(from.text()?)?, from.number()?),
             b'g' => Message::Give(BranchName::new(from.text()?)?),
             b'u' => Message::Unknown,
             b'o' => {
@@ -159,7 +168,7 @@ impl Message {
         match self {
             Message::List => "a question for branches",
             Message::Branches(_) => "a list of branches",
-            Message::Want(_) => "a want",
+            Message::Want(_) | Message::WantNewest(..) => "a want",
             Message::Give(_) => "a give",
             Message::Unknown => "an unknown branch",
             Message::Offer(_) => "an offer",

@@ -10,7 +10,8 @@
 //! the head, then of what their trees are made of, from the top. Whatever is there has everything
 //! below it there, so that nothing below it is asked about, and the cost follows the difference.
 //! What is lacking goes over with everything before what refers to it, the oldest commit first:
-//! so a transfer may end anywhere, and the next one goes on where it ended.
+//! so a transfer may end anywhere, and the next one goes on where it ended. Who wants the newest
+//! trees alone is offered those of all of its newest commits, and of the others none.
 
 mod client;
 mod lacking;

@@ -65,6 +65,12 @@ impl Receiver {
         check_head(&self.source, head)
     }
 
+    /// Makes durable what came. It may be what commits lacked that are here for long, so that no
+    /// head moves.
+    pub(super) fn sync(&self) -> Result<(), SyncError> {
+        Ok(self.source.sync()?)
+    }
+
     fn has(&mut self, id: &Id) -> Result<bool, SyncError> {
         let has = self.source.contains(id)?;
         if !has {

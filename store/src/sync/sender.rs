@@ -19,6 +19,7 @@ use crate::error::StorageError;
 use crate::id::Id;
 use crate::lazy::decode_checked;
 use crate::references::references;
+use crate::retention;
 use crate::store::Store;
 
 /// For how many commits it is found out at once which objects they need: the others wait.
@@ -29,11 +30,21 @@ const COMMITS_AT_ONCE: usize = 256;
 pub(super) struct Sender {
     source: Source,
     state: State,
-    /// Commits that are to be sent, each after its parents.
-    commits: VecDeque<Id>,
+    /// Commits of which something is to be sent, each after its parents.
+    commits: VecDeque<Due>,
+    /// The only commits of which the trees are sent, whether or not the other side has them; all
+    /// that it lacks, if nobody says.
+    newest: Option<HashSet<Id>>,
     /// Before which time a commit may lack its tree.
     thinned_before_ms: u64,
     thinned: Thinned,
+}
+
+/// A commit of which something is to be sent.
+struct Due {
+    id: Id,
+    /// Whether the other side lacks more than its tree.
+    is_new: bool,
 }
 
 /// Whether commits without their trees are sent.
@@ -55,8 +66,8 @@ enum State {
 /// Which objects of some commits the other side lacks.
 #[derive(Default)]
 struct Trees {
-    /// The commits and their trees.
-    commits: Vec<(Id, Id)>,
+    /// The commits, if they are to be sent, and their trees.
+    commits: Vec<(Option<Id>, Id)>,
     /// What is lacking, and what it refers to.
     lacking: HashMap<Id, Vec<Id>>,
     /// What is being asked about.
@@ -75,9 +86,19 @@ impl Sender {
             state: State::Commits(Lacking::new(&source, heads)?),
             source,
             commits: VecDeque::new(),
+            newest: None,
             thinned_before_ms: store.let_go_before_ms()?,
             thinned: Thinned::No,
         })
+    }
+
+    /// The side that sends a commit and what is before it, with the trees of the newest so many.
+    pub(super) fn newest(store: &Store, head: Id, trees: u64) -> Result<Sender, StorageError> {
+        let mut sender = Sender::new(store, &[head])?;
+        let count = usize::try_from(trees.max(1)).unwrap_or(usize::MAX);
+        let newest = retention::newest(&sender.source, head, count)?;
+        sender.newest = Some(newest.into_iter().collect());
+        Ok(sender)
     }
 
     /// What to say first, to which an answer comes; `None` if all is said.
@@ -108,7 +129,8 @@ impl Sender {
                     if !ids.is_empty() {
                         return Ok(Some(Message::Offer(ids)));
                     }
-                    self.commits = lacking.oldest_first().into();
+                    let lacking = lacking.oldest_first();
+                    self.see(lacking)?;
                     self.trees()?
                 }
                 State::Trees(trees) => {
@@ -131,22 +153,38 @@ impl Sender {
         }
     }
 
+    /// Takes in which commits the other side lacks, each after its parents.
+    fn see(&mut self, lacking: Vec<Id>) -> Result<(), StorageError> {
+        if let Some(newest) = &self.newest {
+            for id in lacking.iter().filter(|id| !newest.contains(id)) {
+                let time_ms = load(id, &self.source)?.meta().time_ms;
+                self.thinned_before_ms = self.thinned_before_ms.max(time_ms.saturating_add(1));
+            }
+            let is_lacking: HashSet<&Id> = lacking.iter().collect();
+            let there = newest.iter().filter(|id| !is_lacking.contains(id));
+            self.commits.extend(there.map(|id| Due { id: *id, is_new: false }));
+        }
+        self.commits.extend(lacking.into_iter().map(|id| Due { id, is_new: true }));
+        Ok(())
+    }
+
     /// Goes on to the trees of the next commits, if there are more.
     fn trees(&mut self) -> Result<State, StorageError> {
         if self.commits.is_empty() {
             return Ok(State::Done);
         }
         let mut trees = Trees::default();
-        for id in self.commits.drain(..self.commits.len().min(COMMITS_AT_ONCE)) {
-            let record = Record::load(&id, &self.source)?.ok_or(StorageError::Missing { id })?;
+        for Due { id, is_new } in self.commits.drain(..self.commits.len().min(COMMITS_AT_ONCE)) {
+            let record = load(&id, &self.source)?;
             let tree = record.tree();
             let is_old = record.meta().time_ms < self.thinned_before_ms;
-            if !is_old || self.source.contains(&tree)? {
+            let is_wanted = self.newest.as_ref().is_none_or(|newest| newest.contains(&id));
+            if is_wanted && (!is_old || self.source.contains(&tree)?) {
                 trees.see(tree);
-            } else if self.thinned == Thinned::No {
+            } else if is_new && self.thinned == Thinned::No {
                 self.thinned = Thinned::Next;
             }
-            trees.commits.push((id, tree));
+            trees.commits.push((is_new.then_some(id), tree));
         }
         Ok(State::Trees(trees))
     }
@@ -197,10 +235,14 @@ impl Trees {
                     }
                 }
             }
-            order.push_back(commit);
+            order.extend(commit);
         }
         order
     }
+}
+
+fn load(id: &Id, source: &Source) -> Result<Record, StorageError> {
+    Record::load(id, source)?.ok_or(StorageError::Missing { id: *id })
 }
 
 /// The first of some objects, as a message.

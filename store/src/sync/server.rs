@@ -10,8 +10,8 @@ use crate::name::BranchName;
 use crate::store::{Store, TRIES_MAX};
 
 /// A store as it answers one other store, be it in the same process or elsewhere: messages come
-/// in, and to each one goes out. [`Message::List`], [`Message::Want`] and [`Message::Give`] begin
-/// anew, whatever was under way; only the last one changes something.
+/// in, and to each one goes out. [`Message::List`], [`Message::Want`], [`Message::WantNewest`] and
+/// [`Message::Give`] begin anew, whatever was under way; only the last one changes something.
 ///
 /// ```
 /// use jitsu_store::sync::{Pushed, Server};
@@ -32,7 +32,7 @@ pub struct Server {
 
 enum State {
     Idle,
-    Sending { sender: Sender, head: Id },
+    Sending { sender: Box<Sender>, head: Id },
     Receiving { receiver: Receiver, branch: BranchName },
 }
 
@@ -48,10 +48,11 @@ impl Server {
             (_, Message::List) => Ok(Message::Branches(self.store.branches()?)),
             (_, Message::Want(branch)) => {
                 let Some(head) = self.store.head(branch)? else { return Ok(Message::Unknown) };
-                let head = head.id();
-                let mut sender = Sender::new(&self.store, &[head])?;
-                let said = sender.start()?;
-                Ok(self.say(sender, head, said))
+                self.send(Box::new(Sender::new(&self.store, &[head.id()])?), head.id())
+            }
+            (_, Message::WantNewest(branch, trees)) => {
+                let Some(head) = self.store.head(branch)? else { return Ok(Message::Unknown) };
+                self.send(Box::new(Sender::newest(&self.store, head.id(), *trees)?), head.id())
             }
             (_, Message::Give(branch)) => {
                 let receiver = Receiver::new(&self.store)?;
@@ -77,7 +78,12 @@ impl Server {
         }
     }
 
-    fn say(&mut self, sender: Sender, head: Id, said: Option<Message>) -> Message {
+    fn send(&mut self, mut sender: Box<Sender>, head: Id) -> Result<Message, SyncError> {
+        let said = sender.start()?;
+        Ok(self.say(sender, head, said))
+    }
+
+    fn say(&mut self, sender: Box<Sender>, head: Id, said: Option<Message>) -> Message {
         match said {
             Some(message) => {
                 self.state = State::Sending { sender, head };

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::conformance::small;
 use crate::counted::Counted;
-use crate::disk::SimDisk;
+use crate::disk::{Left, SimDisk};
 use crate::fixture::{all, at, branch, path, text, tree, walk, write};
 
 /// A store of one of the kinds there are.
@@ -229,6 +229,106 @@ fn a_line_that_is_cut_anywhere_loses_nothing_and_the_next_one_goes_on() {
         // The answer that did not come through was sent in vain.
         assert!(line.objects + again.objects <= whole.1 + 1500, "{messages}: sent again");
         assert!(again.objects <= whole.1);
+    }
+}
+
+/// Of which of its commits a branch has the trees, the newest first.
+fn trees(store: &Store) -> Vec<bool> {
+    let head = store.head(&branch("main")).unwrap().unwrap().id();
+    let commits = store.log(&head).map(Result::unwrap);
+    let has = commits.map(|commit| {
+        let has = store.keeps_tree(&commit).unwrap();
+        assert!(!has || commit.tree().entries().all(|entry| entry.is_ok()), "half a tree");
+        has
+    });
+    has.collect()
+}
+
+fn fetch_newest(to: &Store, line: &mut Line, count: u64) -> Result<(), SyncError> {
+    let fetched = to.fetch_newest(line, &branch("main"), count)?.expect("the branch is there");
+    let mut batch = to.batch();
+    batch.set(&branch("main"), &fetched).unwrap();
+    batch.publish().unwrap();
+    Ok(())
+}
+
+#[test]
+fn the_trees_of_the_newest_commits_come_alone_and_the_next_ones_when_asked_for() {
+    let from = filled(1, 40, 1000);
+    let head = from.head(&branch("main")).unwrap().unwrap();
+    let mut all_of_it = Line::to(&from);
+    store(1).fetch(&mut all_of_it, &branch("main")).unwrap();
+    // The last kind refuses a commit before its tree.
+    for kind in 0..3 {
+        let to = store(kind);
+        let mut sent = Vec::new();
+        for (asked, newest) in [(0, 1), (1, 1), (3, 3), (30, 30), (30, 30), (u64::MAX, 40)] {
+            let mut line = Line::to(&from);
+            fetch_newest(&to, &mut line, asked).unwrap();
+            let expected: Vec<bool> = (0..40).map(|at| at < newest).collect();
+            assert_eq!(trees(&to), expected, "{kind}: {asked}");
+            sent.push(line.objects);
+        }
+        // What is there does not come again, and everything comes once.
+        assert_eq!((sent[1], sent[4]), (0, 0), "{sent:?}");
+        assert_eq!(sent.iter().sum::<usize>(), all_of_it.objects, "{sent:?}");
+        assert!(sent[0] < all_of_it.objects * 2 / 3, "{sent:?} of {}", all_of_it.objects);
+        assert_eq!(walk(&to)[&branch("main")], head.id());
+    }
+}
+
+#[test]
+fn who_has_the_newest_trees_alone_goes_on_from_there() {
+    let from = filled(1, 40, 1000);
+    let disk = Arc::new(SimDisk::new());
+    let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
+    let to = Store::open(log.clone()).unwrap();
+    fetch_newest(&to, &mut Line::to(&from), 2).unwrap();
+    log.collect().unwrap();
+    assert!(jitsu_store::backend::fsck_on(&*disk).unwrap().is_whole());
+    // Both go on, and meet: the base is a commit that has its tree.
+    write(&to, "main", "here", "ours", 50);
+    write(&from, "main", "there", "theirs", 51);
+    let pulled = to.pull(&mut Line::to(&from), &branch("main"), &at(52)).unwrap();
+    assert!(matches!(pulled, Pulled::Merged(_)), "{pulled:?}");
+    assert_eq!(trees(&to).iter().filter(|has| **has).count(), 5);
+    let pushed = to.push(&mut Line::to(&from), &branch("main")).unwrap();
+    assert_eq!(pushed, Pushed::Moved);
+    assert_eq!(
+        walk(&from).get(&branch("main")),
+        Some(&to.head(&branch("main")).unwrap().unwrap().id())
+    );
+    // A third store gets from it what it has.
+    let third = store(2);
+    third.pull(&mut Line::to(&to), &branch("main"), &at(53)).unwrap();
+    assert_eq!(trees(&third), trees(&to));
+    fetch_newest(&third, &mut Line::to(&from), u64::MAX).unwrap();
+    assert!(trees(&third).iter().all(|has| *has));
+    // What came is there for who opens it again, though no branch moved.
+    to.fetch_newest(&mut Line::to(&from), &branch("main"), u64::MAX).unwrap();
+    let again = Log::open_on(Arc::new(disk.crash(Left::None)), small()).unwrap();
+    assert!(trees(&Store::open(Arc::new(again)).unwrap()).iter().all(|has| *has));
+}
+
+#[test]
+fn the_newest_trees_come_at_last_whenever_the_line_is_cut() {
+    let from = filled(1, 40, 1000);
+    for messages in 0.. {
+        let to = store(messages % 3);
+        let cut = fetch_newest(&to, &mut Line::cut_after(&from, messages), 3);
+        fetch_newest(&to, &mut Line::to(&from), 3).unwrap();
+        let has = trees(&to);
+        assert!(has[..3].iter().all(|has| *has), "{messages}");
+        assert!(!has[3], "{messages}");
+        let again = fetch_newest(&to, &mut Line::cut_after(&from, messages), u64::MAX);
+        if again.is_err() {
+            fetch_newest(&to, &mut Line::to(&from), u64::MAX).unwrap();
+        }
+        assert!(trees(&to).iter().all(|has| *has), "{messages}");
+        if cut.is_ok() && again.is_ok() {
+            assert!(messages > 8);
+            break;
+        }
     }
 }
 
@@ -493,6 +593,7 @@ fn message() -> impl Strategy<Value = Message> {
     let id = any::<[u8; 32]>().prop_map(Id::from_bytes);
     prop_oneof![
         Just(Message::Want(branch("main"))),
+        any::<u64>().prop_map(|trees| Message::WantNewest(branch("main"), trees)),
         Just(Message::Give(branch("main"))),
         Just(Message::Unknown),
         Just(Message::List),

@@ -34,7 +34,8 @@ impl Exchange {
     /// Answers a store that would have something, which moves nothing here.
     pub fn fetch(&mut self, message: &[u8]) -> Answer<Vec<u8>> {
         let message = decode(message)?;
-        if self.branch.is_some() && !matches!(message, Message::List | Message::Want(_)) {
+        let begins = matches!(message, Message::List | Message::Want(_) | Message::WantNewest(..));
+        if self.branch.is_some() && !begins {
             return Err(bad("a push is under way on this connection"));
         }
         self.branch = None;
