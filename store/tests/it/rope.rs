@@ -570,3 +570,37 @@ fn a_merge_costs_what_was_edited() {
         assert!(cost.reads <= reads_max && cost.writes <= 10, "{n}: {cost:?}");
     }
 }
+
+/// A rope of about 2^50 characters in some hundred objects, as anybody can send one.
+fn vast() -> TextRope {
+    let mut rope = TextRope::of("x".repeat(1000));
+    for _ in 0..40 {
+        let same = rope.clone();
+        rope.append(&same).unwrap();
+    }
+    rope
+}
+
+#[test]
+fn a_rope_that_is_shared_parts_goes_to_another_store_part_by_part() {
+    let set = |store: &Store, contents: Contents| {
+        store
+            .update(&branch("main"), at(1), |tree| tree.set(&path("rope"), contents.clone()))
+            .unwrap()
+            .0
+    };
+    let open = || Store::open(Arc::new(Counted::default())).unwrap();
+    let first = open();
+    set(&first, Contents::TextRope(vast()));
+    let stored = first.head(&branch("main")).unwrap().unwrap().tree();
+    let stored = stored.get(&path("rope")).unwrap().unwrap();
+    let second = open();
+    let there = set(&second, stored.clone());
+    assert_eq!(set(&first, Contents::TextRope(vast())).tree().id(), there.tree().id());
+    let loaded = second.head(&branch("main")).unwrap().unwrap().tree();
+    let loaded = loaded.get(&path("rope")).unwrap().unwrap();
+    assert_eq!(loaded, stored);
+    let Contents::TextRope(rope) = loaded else { panic!("another kind") };
+    assert_eq!(rope.len(), 1000 << 40);
+    assert_eq!(rope.get(1 << 49).unwrap(), Some('x'));
+}
