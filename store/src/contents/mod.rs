@@ -27,6 +27,8 @@ pub use self::log::{Journal, Logged};
 pub use self::map::Map;
 pub(crate) use self::merge::Merging;
 pub use self::mergeable::{Count, Mergeable};
+#[cfg(feature = "git")]
+pub(crate) use self::queue::held::{Held, HeldRun};
 pub use self::queue::{Elements, Queue};
 pub use self::register::Register;
 use self::rope::node::Node;

@@ -36,6 +36,12 @@ pub enum GitError {
     /// The repository has files checked out, which would not follow a branch that is moved.
     #[error("{} has a work tree; export to a bare repository", .0.display())]
     NotBare(PathBuf),
+    /// The repository was exported to by an earlier version, which wrote other files for the same.
+    #[error(
+        "{} holds an export in the form of an earlier version: export to a new repository",
+        .0.display()
+    )]
+    Earlier(PathBuf),
     /// A commit that was made with Git cannot be one of the store.
     #[error("commit {commit}{}: {fault}", At(path))]
     Import {
@@ -104,6 +110,14 @@ pub enum Fault {
         bytes: u64,
         /// The largest that is taken.
         bytes_max: usize,
+    },
+    /// A file that says of what kind of contents it is, and is not written as those are.
+    #[error("line {line}: {what}")]
+    Text {
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        what: String,
     },
     /// Contents whose file would have lines that Git refuses in `.gitattributes`.
     #[error("contents with lines of more than {0} bytes, which Git refuses in a file of this name")]

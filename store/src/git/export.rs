@@ -61,6 +61,9 @@ pub fn export(store: &Store, to: &Repository) -> Result<Exported, GitError> {
     let there = to.branches()?;
     check_names(&branches, there.keys())?;
     let ids = Ids::load(to.path());
+    if ids.is_earlier() {
+        return Err(GitError::Earlier(to.path().to_owned()));
+    }
     let mut export = Export { store, to, ids, there: HashSet::new(), commits: 0 };
     for (_, head) in &branches {
         export.history(*head)?;

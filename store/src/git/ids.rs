@@ -2,6 +2,9 @@
 //! that an export or import does again only what is new. Must not know how one id follows from
 //! the other.
 //!
+//! A line says in which version of the forms of files its commit was exported. Those of an earlier
+//! one are not taken for known, for they may be other commits by now.
+//!
 //! Which commits belong together follows from the commits alone. So a pair is never out of date,
 //! and a file that is lost, torn or damaged costs time and nothing else.
 
@@ -14,6 +17,8 @@ use super::object::GitId;
 use crate::id::Id;
 
 const FILE: &str = "jitsu-ids";
+/// The version of the forms of files, which begins each line. The first one was not written.
+const VERSION: &str = "2 ";
 
 /// Pairs of ids.
 pub(super) struct Ids {
@@ -22,6 +27,8 @@ pub(super) struct Ids {
     to_store: HashMap<GitId, Id>,
     /// Lines that are not in the file yet.
     new: String,
+    /// Whether there are pairs of an earlier version, and none of this one.
+    is_earlier: bool,
 }
 
 impl Ids {
@@ -29,12 +36,24 @@ impl Ids {
     pub(super) fn load(repository: &Path) -> Ids {
         let path = repository.join(FILE);
         let text = fs::read(&path).unwrap_or_default();
-        let mut ids =
-            Ids { path, to_git: HashMap::new(), to_store: HashMap::new(), new: String::new() };
-        for (id, git) in text.split(|byte| *byte == b'\n').filter_map(parse) {
+        let lines = || text.split(|byte| *byte == b'\n');
+        let mut ids = Ids {
+            path,
+            to_git: HashMap::new(),
+            to_store: HashMap::new(),
+            new: String::new(),
+            is_earlier: false,
+        };
+        for (id, git) in lines().filter_map(|line| parse(line, VERSION)) {
             ids.insert(id, git);
         }
+        ids.is_earlier = ids.to_git.is_empty() && lines().any(|line| parse(line, "").is_some());
         ids
+    }
+
+    /// Whether what was exported there was exported by an earlier version, and nothing since.
+    pub(super) fn is_earlier(&self) -> bool {
+        self.is_earlier
     }
 
     pub(super) fn git(&self, id: &Id) -> Option<GitId> {
@@ -48,7 +67,7 @@ impl Ids {
     /// Remembers a pair.
     pub(super) fn learn(&mut self, id: Id, git: GitId) {
         if self.to_git.get(&id) != Some(&git) {
-            let pair = format!("{id} {git}");
+            let pair = format!("{VERSION}{id} {git}");
             self.new += &format!("{pair} {:08x}\n", crc32fast::hash(pair.as_bytes()));
             self.insert(id, git);
         }
@@ -72,16 +91,33 @@ impl Ids {
     }
 }
 
-fn parse(line: &[u8]) -> Option<(Id, GitId)> {
+fn parse(line: &[u8], version: &str) -> Option<(Id, GitId)> {
     let (pair, sum) = std::str::from_utf8(line).ok()?.rsplit_once(' ')?;
     let is_whole = sum == format!("{:08x}", crc32fast::hash(pair.as_bytes()));
-    let (id, git) = pair.split_once(' ').filter(|_| is_whole)?;
+    let (id, git) = pair.strip_prefix(version)?.split_once(' ').filter(|_| is_whole)?;
     Some((id.parse().ok()?, GitId::from_hex(git.as_bytes())?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pairs_of_an_earlier_version_are_not_taken_for_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let (id, git) = (Id::of(b"a"), GitId::from_bytes(&[1; 32]).unwrap());
+        let pair = format!("{id} {git}");
+        let line = format!("{pair} {:08x}\n", crc32fast::hash(pair.as_bytes()));
+        fs::write(folder.path().join(FILE), line).unwrap();
+        let mut ids = Ids::load(folder.path());
+        assert!(ids.is_earlier());
+        assert_eq!(ids.git(&id), None);
+        ids.learn(id, git);
+        ids.save().unwrap();
+        let ids = Ids::load(folder.path());
+        assert!(!ids.is_earlier());
+        assert_eq!(ids.git(&id), Some(git));
+    }
 
     #[test]
     fn pairs_outlast_a_torn_and_a_damaged_line() {

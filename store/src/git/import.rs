@@ -294,7 +294,8 @@ impl Making<'_> {
 
     fn file(&self, git: GitId, at: &[String]) -> Result<Contents, GitError> {
         let bytes = self.import.from.get(&git, Type::Blob);
-        Ok(blob::of_blob(&bytes.map_err(|fault| self.fault(&at.join("/"), fault))?))
+        let contents = bytes.and_then(|bytes| blob::of_blob(&bytes));
+        contents.map_err(|fault| self.fault(&at.join("/"), fault))
     }
 
     fn fault(&self, path: &str, fault: Fault) -> GitError {

@@ -29,13 +29,44 @@
 //!
 //! The numbers of a register are its time in milliseconds and its tie-break. A member of a set is
 //! a line, in which `%`, control characters, spaces at its ends and what is not UTF-8 are written
-//! as `%` and two digits; the lines are sorted as the members are. A file is of such a kind only
-//! if it is exactly what is written for it, to the last line end; any other file is bytes. Bytes
-//! that would pass for another kind follow a line `jitsu bytes`.
+//! as `%` and two digits; the lines are sorted as the members are.
 //!
-//! Contents that may be of several objects (queues, ropes, maps, logs, types of users) follow a
-//! line `jitsu objects`, as their own encoding: a line for each object, written as a member of a
-//! set is.
+//! A file with one of these first lines is of that kind, and must be exactly what is written for
+//! it, to the last line end: what is wrong is an error that says in which file and line. So a person
+//! may edit it with any editor, and it is another value of the same kind. Any other file is bytes.
+//! Bytes that would pass for another kind follow a line `jitsu bytes`.
+//!
+//! ## Contents that hold others
+//!
+//! ```text
+//!   jitsu queue
+//!   first
+//!   jitsu counter%0A2%0A
+//! ```
+//!
+//! An element of a queue is a line: the file that it would be by itself, written as a member of a
+//! set is. A line that begins with `%` and a space is none; it says what depends on the history of
+//! the value, and is there only if needed:
+//!
+//! | line | of a queue |
+//! |---|---|
+//! | `% from 12` | here begins a run of elements that were pushed after each other; the first line is at position 12, counted from the first one ever pushed. At the beginning 0 need not be said |
+//! | `% front` | the lines above, up to where the run begins, were popped, and are still in a block of 32 with what was not |
+//! | `% back` | the lines below are in such a block, and not in the queue |
+//! | `% closed` | the last elements are an object of their own, as after a merge |
+//! | `% next 73` | the position of the next element, where it does not follow the last one |
+//!
+//! So a line added at the end is an element pushed. To pop the first one, move `% front` behind it;
+//! or remove it, and say one position more in `% from`.
+//!
+//! ## Objects
+//!
+//! What has no text, or that is not written as a text yet (ropes, maps, logs, types of users),
+//! follows a line `jitsu objects`, as its own encoding: a line for each object, written as a member
+//! of a set is. No text have contents inside of more than 31 others, texts of more than 8 MiB (each
+//! line counted again for all that it is inside of), and objects that do not fit each other, as no
+//! store makes them. A repository that was exported to before there were texts is not exported to
+//! any more, and what it has as objects is not imported: export to a new one.
 //!
 //! # What the store cannot hold
 //!
@@ -56,6 +87,7 @@ mod names;
 mod object;
 mod objects;
 mod repository;
+mod text;
 mod words;
 
 pub use self::error::{Fault, GitError};

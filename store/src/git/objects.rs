@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::escape::{escape, unescape};
+use super::escape::escape;
+use super::text::{Wrong, lines, wrong};
 use crate::backend::{Backend, Memory, Source};
 use crate::contents::Contents;
 use crate::error::StorageError;
@@ -38,19 +39,32 @@ pub(super) fn write(contents: &Contents) -> Result<String, StorageError> {
     Ok(text)
 }
 
-/// The contents that a file is, if it is of this form.
-pub(super) fn read(file: &[u8]) -> Option<Contents> {
-    let lines = std::str::from_utf8(file).ok()?.strip_prefix(FIRST)?;
-    let mut lines = lines.split_terminator('\n').map(|line| unescape(line, ""));
-    let bytes = lines.next()??;
-    let parts = Memory::new();
-    for part in lines {
-        let part = part?;
+/// Whether a file is of this form.
+pub(super) fn are(file: &[u8]) -> bool {
+    file.starts_with(FIRST.as_bytes())
+}
+
+/// The contents that a file of this form is.
+pub(super) fn read(file: &[u8]) -> Result<Contents, Wrong> {
+    let written = lines(&file[FIRST.len().min(file.len())..])?;
+    let mut objects = Vec::with_capacity(written.len());
+    for line in &written {
+        let bytes = line.bytes()?;
         // Whether it is one of them, and well-formed, shows when all of it is written again.
-        references(&part).ok()?;
-        parts.put(&Id::of(&part), &part).ok()?;
+        references(&bytes).map_err(|error| wrong(line.number, error.to_string()))?;
+        objects.push(bytes);
     }
-    let contents = Contents::decode(&bytes, &Source::new(Arc::new(parts))).ok()?;
-    let again = write(&contents).ok()?;
-    (again.as_bytes() == file).then_some(contents)
+    let (first, below) = objects.split_first().ok_or_else(|| wrong(2, "the first object"))?;
+    let parts = Memory::new();
+    for part in below {
+        parts.put(&Id::of(part), part).map_err(|error| wrong(2, error.to_string()))?;
+    }
+    let home = Source::new(Arc::new(parts));
+    let contents = Contents::decode(first, &home).map_err(|error| wrong(2, error.to_string()))?;
+    let again = write(&contents).map_err(|error| wrong(2, error.to_string()))?;
+    if again.as_bytes() == file {
+        Ok(contents)
+    } else {
+        Err(Wrong::differs(file, again.as_bytes()))
+    }
 }

@@ -12,6 +12,8 @@
 //! push after they parted have different ones, which agree up to there. A queue that was never
 //! merged is one run of one lineage; a merge lists slices of those of both sides.
 
+#[cfg(feature = "git")]
+pub(crate) mod held;
 mod iter;
 mod merge;
 mod run;
@@ -28,9 +30,6 @@ use crate::error::StorageError;
 use crate::lazy::See;
 
 pub use self::iter::Elements;
-
-/// More elements than any queue has had.
-const POSITIONS_MAX: u64 = 1 << 59;
 
 /// A queue that is merged as a queue: what either side popped is gone, what both pushed is there,
 /// in the order of each. It is a value: a clone costs little and shares its elements, and changing
@@ -93,6 +92,9 @@ struct Range {
 }
 
 impl Queue {
+    /// More elements than any queue has had.
+    pub(crate) const POSITIONS_MAX: u64 = 1 << 59;
+
     /// An empty queue.
     pub fn new() -> Queue {
         Queue::default()
@@ -180,7 +182,7 @@ impl Queue {
     pub(super) fn decode(from: &mut Reader<'_>, home: &Source) -> Result<Queue, DecodeError> {
         let impossible = DecodeError::NotCanonical("a queue with impossible positions");
         let next = from.number()?;
-        if next > POSITIONS_MAX {
+        if next > Queue::POSITIONS_MAX {
             return Err(impossible);
         }
         let count = from.count(8)?;

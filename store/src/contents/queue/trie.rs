@@ -73,6 +73,22 @@ impl Trunk {
         self.blocks * WIDTH
     }
 
+    /// The position of the first element that was not let go of.
+    #[cfg(feature = "git")]
+    pub(super) fn start(&self) -> Result<u64, StorageError> {
+        let (mut link, mut block) = (&self.root, 0);
+        for level in (1..=levels(self.blocks)).rev() {
+            let branch = branch(link)?;
+            block |= (branch.first as u64) << (BITS * (level - 1));
+            link = &branch.children[0];
+        }
+        let start = block * WIDTH + extent(link)?.0 as u64;
+        if start >= self.end() {
+            return Err(self.root.misfit("a queue without what must be in it"));
+        }
+        Ok(start)
+    }
+
     pub(super) fn leaf(&self, block: u64) -> Result<&Link, StorageError> {
         let mut link = &self.root;
         for level in (1..=levels(self.blocks)).rev() {
@@ -142,10 +158,21 @@ fn child(link: &Link, slot: usize) -> Result<&Link, StorageError> {
     child.ok_or_else(|| link.misfit("a branch of a queue without what must be in it"))
 }
 
+const NO_LEAF: &str = "a branch of a queue in place of a leaf";
+
+/// The place of the first element in a leaf, and how many there are.
+#[cfg(feature = "git")]
+pub(super) fn extent(link: &Link) -> Result<(usize, usize), StorageError> {
+    match link.load()? {
+        Node::Leaf(leaf) => Ok((leaf.start, leaf.elements.len())),
+        Node::Branch(_) => Err(link.misfit(NO_LEAF)),
+    }
+}
+
 /// The elements at the places `from..to` of a block.
 pub(super) fn elements(link: &Link, from: usize, to: usize) -> Result<&[Value], StorageError> {
     let Node::Leaf(leaf) = link.load()? else {
-        return Err(link.misfit("a branch of a queue in place of a leaf"));
+        return Err(link.misfit(NO_LEAF));
     };
     let range = from.checked_sub(leaf.start).zip(to.checked_sub(leaf.start));
     let found = range.and_then(|(from, to)| leaf.elements.get(from..to));

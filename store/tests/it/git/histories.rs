@@ -290,10 +290,11 @@ fn what_git_would_refuse_as_attributes_is_named() {
     let (store, repo) = (Store::memory(), Repo::new(ObjectFormat::Sha1));
     let at_path = path("a/.gitattributes");
     let set = |tree: &mut Tree, contents: Contents| tree.set(&at_path, contents);
-    store.update(&branch("main"), at(1), |tree| set(tree, queue(3, 0))).unwrap();
+    store.update(&branch("main"), at(1), |tree| set(tree, queue(99, 0))).unwrap();
     repo.export(&store);
     repo.check();
-    store.update(&branch("main"), at(2), |tree| set(tree, queue(99, 0))).unwrap();
+    let long = Contents::set(["x".repeat(2048)]);
+    store.update(&branch("main"), at(2), |tree| set(tree, long.clone())).unwrap();
     let error = jitsu_store::git::export(&store, &repo.open()).unwrap_err();
     let GitError::Export { path, fault: Fault::Attributes(2047), .. } = error else {
         panic!("{error}")

@@ -4,3 +4,4 @@ mod fixture;
 mod histories;
 mod hostile;
 mod plain;
+mod texts;
