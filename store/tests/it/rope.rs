@@ -571,6 +571,15 @@ fn a_merge_costs_what_was_edited() {
     }
 }
 
+#[test]
+fn a_rope_of_one_leaf_more_than_fits_its_branches_can_be_loaded() {
+    // Leaves are filled up to 768 of 1,024 bytes, and a branch has up to 32.
+    for leaves in [1, 31, 32, 33, 64, 65, 1023, 1024, 1025, 4096, 4097] {
+        let text = "x".repeat(768 * (leaves - 1) + 700);
+        assert_eq!(reload(&TextRope::of(text.as_str())).text().unwrap(), text, "{leaves}");
+    }
+}
+
 /// A rope of about 2^50 characters in some hundred objects, as anybody can send one.
 fn vast() -> TextRope {
     let mut rope = TextRope::of("x".repeat(1000));

@@ -41,11 +41,13 @@ fn leaves<C: Chunk>(chunk: C) -> Vec<Child<C>> {
     chunk.cut(pieces).into_iter().map(|piece| Child::new(Node::Leaf(piece))).collect()
 }
 
-/// As few branches as these children fit into.
+/// As few branches as these children fit into, each with as many as the others or one more: where
+/// the last had what is left it might be a single one, which no branch has.
 fn branches<C: Chunk>(height: u32, children: &[Child<C>]) -> Vec<Child<C>> {
     let count = children.len().div_ceil(BRANCH_MAX);
-    let size = children.len().div_ceil(count.max(1)).max(1);
-    children.chunks(size).map(|it| Child::branch(height, it.to_vec())).collect()
+    let start = |branch: usize| branch * children.len() / count;
+    let branch = |at| Child::branch(height, children[start(at)..start(at + 1)].to_vec());
+    (0..count).map(branch).collect()
 }
 
 /// One tree after the other.
