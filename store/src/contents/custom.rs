@@ -84,6 +84,12 @@ impl Opaque {
         Opaque { name: T::NAME.into(), bytes: to.finish().into() }
     }
 
+    /// These bytes, under the name of a type.
+    #[cfg(feature = "git")]
+    pub(crate) fn of(name: &str, bytes: &[u8]) -> Opaque {
+        Opaque { name: name.into(), bytes: bytes.into() }
+    }
+
     /// The name of its type.
     pub fn name(&self) -> &str {
         &self.name

@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 pub(crate) use self::custom::Types;
 pub use self::custom::{Custom, Opaque};
+#[cfg(feature = "git")]
+pub(crate) use self::log::Layout;
 pub use self::log::{Journal, Logged};
 pub use self::map::Map;
 pub(crate) use self::merge::Merging;
@@ -32,6 +34,8 @@ pub(crate) use self::queue::held::{Held, HeldRun};
 pub use self::queue::{Elements, Queue};
 pub use self::register::Register;
 use self::rope::node::Node;
+#[cfg(feature = "git")]
+pub(crate) use self::rope::shape::Shape;
 pub use self::rope::{ByteRope, Chunk, Items, List, ListRope, Rope, RopeError, TextRope};
 use crate::backend::Source;
 use crate::codec::{DecodeError, ObjectKind, Reader, Writer};

@@ -36,17 +36,23 @@
 //! may edit it with any editor, and it is another value of the same kind. Any other file is bytes.
 //! Bytes that would pass for another kind follow a line `jitsu bytes`.
 //!
-//! ## Contents that hold others
+//! ## Contents of several objects
 //!
 //! ```text
-//!   jitsu queue
-//!   first
-//!   jitsu counter%0A2%0A
+//!   jitsu queue            jitsu map              jitsu log              jitsu list-rope
+//!   first                  title=welcome          1700000000123 first    first
+//!   jitsu counter%0A2%0A   visits=jitsu co…%0A    1700000000124 second   jitsu counter%0A2%0A
+//!
+//!   jitsu text-rope        jitsu byte-rope        jitsu custom example.page
+//!   the characters,        the bytes,             the encoding by that type
+//!   to the end             to the end
 //! ```
 //!
-//! An element of a queue is a line: the file that it would be by itself, written as a member of a
-//! set is. A line that begins with `%` and a space is none; it says what depends on the history of
-//! the value, and is there only if needed:
+//! What is in others is a line: the file that it would be by itself, written as a member of a set
+//! is. Keys of a map are written so with `=` as well, sorted, and entries of a log follow their time
+//! in milliseconds, the oldest first. Such a line never begins with `%` and a space. One that does
+//! says what depends on the history of the value, so that the same objects come back, and is there
+//! only if they would not without it:
 //!
 //! | line | of a queue |
 //! |---|---|
@@ -59,14 +65,23 @@
 //! So a line added at the end is an element pushed. To pop the first one, move `% front` behind it;
 //! or remove it, and say one position more in `% from`.
 //!
+//! | line | of a rope or log |
+//! |---|---|
+//! | `% leaves (700 (650 *))` | the second one: how many characters, bytes or lines are in each leaf, with a pair of brackets for each branch; in the last one are all that are left |
+//! | `% tail` | the entries of the log below are in the log itself, those above in the leaves |
+//!
+//! Without the first of these a rope is as one that is made at once, and a log as one to which the
+//! entries were added one by one. So an edit only has to leave room in the last leaf; where it does
+//! not, the error says to remove that line (and `% tail`), and the leaves are made anew.
+//!
 //! ## Objects
 //!
-//! What has no text, or that is not written as a text yet (ropes, maps, logs, types of users),
-//! follows a line `jitsu objects`, as its own encoding: a line for each object, written as a member
-//! of a set is. No text have contents inside of more than 31 others, texts of more than 8 MiB (each
-//! line counted again for all that it is inside of), and objects that do not fit each other, as no
-//! store makes them. A repository that was exported to before there were texts is not exported to
-//! any more, and what it has as objects is not imported: export to a new one.
+//! What has no text follows a line `jitsu objects`, as its own encoding: a line for each object,
+//! written as a member of a set is. These are: contents inside of 32 others; those whose text
+//! would be larger than 8 MiB, each line counted again for all that it is inside of; and objects
+//! that do not fit each other, as no store makes them. A repository that was exported to before
+//! there were texts is not exported to any more, and what it has as objects is not imported: export
+//! to a new one.
 //!
 //! # What the store cannot hold
 //!

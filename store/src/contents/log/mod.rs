@@ -2,12 +2,16 @@
 //! Must not know paths, nor how the tree below it is kept in balance (`rope`).
 
 mod entries;
+#[cfg(feature = "git")]
+mod layout;
 
 use std::collections::HashMap;
 
 pub(super) use self::entries::Entries;
 use self::entries::Entry;
 pub use self::entries::Logged;
+#[cfg(feature = "git")]
+pub(crate) use self::layout::Layout;
 use super::rope::chunk::{Chunk, Key};
 use super::rope::diff::diff;
 use super::rope::{Items, Rope};

@@ -6,6 +6,8 @@ pub(super) mod diff;
 mod iter;
 mod merge;
 pub(super) mod node;
+#[cfg(feature = "git")]
+pub(super) mod shape;
 mod tree;
 
 use std::ops::Range;

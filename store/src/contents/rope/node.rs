@@ -18,7 +18,7 @@ pub(super) const BRANCH_MAX: usize = 32;
 /// A branch with fewer is joined with its neighbour.
 pub(super) const BRANCH_MIN: usize = BRANCH_MAX / 4;
 /// More levels than a rope can have whose branches have two children each.
-const HEIGHT_MAX: u64 = 64;
+pub(super) const HEIGHT_MAX: u64 = 64;
 
 /// A part of a rope. All leaves are at height 0.
 #[derive(Clone)]

@@ -5,8 +5,13 @@
 //! objects is a file beside this one, and an arm in each of [`several`] and [`read`]. That what is
 //! read is exactly what would be written is seen to in `blob`.
 
+mod leaves;
 mod lines;
+mod list;
+mod log;
+mod map;
 mod queue;
+mod rope;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +23,7 @@ use self::lines::Line;
 pub(super) use self::lines::{Wrong, lines, wrong};
 use super::escape::{escape, unescape};
 use super::objects;
-use crate::contents::{Contents, Register};
+use crate::contents::{Contents, Opaque, Register};
 use crate::error::StorageError;
 
 /// The most contents inside of each other.
@@ -50,6 +55,12 @@ enum Kind<'a> {
     Register(&'a str, &'a str),
     Set,
     Queue,
+    TextRope,
+    ByteRope,
+    ListRope,
+    Map,
+    Log,
+    Custom(&'a str),
     Objects,
 }
 
@@ -68,6 +79,10 @@ pub(super) fn single(contents: &Contents) -> Option<Cow<'_, [u8]>> {
             let text: String = std::iter::once("jitsu set\n".to_owned()).chain(lines).collect();
             text.into_bytes().into()
         }
+        Contents::Custom(value) => {
+            let (name, bytes) = (escape(value.name().as_bytes(), " "), escape(value.bytes(), ""));
+            format!("jitsu custom {name}\n{bytes}\n").into_bytes().into()
+        }
         _ => return None,
     })
 }
@@ -76,6 +91,11 @@ pub(super) fn single(contents: &Contents) -> Option<Cow<'_, [u8]>> {
 fn several(contents: &Contents, to: &mut Writing) -> Result<Vec<u8>, NoText> {
     match contents {
         Contents::Queue(queue) => queue::write(queue, to),
+        Contents::TextRope(rope) => rope::write("jitsu text-rope\n", rope, to),
+        Contents::ByteRope(rope) => rope::write("jitsu byte-rope\n", rope, to),
+        Contents::ListRope(rope) => list::write(rope, to),
+        Contents::Map(map) => map::write(map, to),
+        Contents::Log(log) => log::write(log, to),
         _ => Err(NoText::Unfit),
     }
 }
@@ -108,6 +128,12 @@ impl Writing {
 
     fn comes_back(&self, text: &[u8], contents: &Contents) -> bool {
         read(text, self.levels_left).is_ok_and(|read| read == *contents)
+    }
+
+    /// So many items, if there can be room for them: what is in few objects may be more than any
+    /// file can hold.
+    fn fits(&self, items: u64) -> Result<(), NoText> {
+        if items > self.bytes_left as u64 { Err(NoText::TooLarge) } else { Ok(()) }
     }
 
     /// Contents as a line in what they are inside of.
@@ -148,11 +174,24 @@ pub(super) fn read(file: &[u8], levels_left: usize) -> Result<Contents, Wrong> {
             }
             Ok(Contents::Set(members))
         }
+        Kind::Custom(name) => {
+            let name = unescape(name, " ").and_then(|name| String::from_utf8(name).ok());
+            let name = name.ok_or_else(|| wrong(1, "a name of a type is not as it is written"))?;
+            let Ok([line]) = <[Line<'_>; 1]>::try_from(lines(body)?) else {
+                return Err(wrong(2, "a value of a type of a user is one line"));
+            };
+            Ok(Contents::Custom(Opaque::of(&name, &line.bytes()?)))
+        }
         Kind::Objects => objects::read(file),
         _ if levels_left == 0 => {
             Err(wrong(1, format!("more than {LEVELS_MAX} contents inside each other")))
         }
         Kind::Queue => queue::read(body, levels_left - 1),
+        Kind::TextRope => rope::read(body).map(Contents::TextRope),
+        Kind::ByteRope => rope::read(body).map(Contents::ByteRope),
+        Kind::ListRope => list::read(body, levels_left - 1),
+        Kind::Map => map::read(body, levels_left - 1),
+        Kind::Log => log::read(body, levels_left - 1),
     }
 }
 
@@ -177,6 +216,12 @@ fn kind(file: &[u8]) -> Option<(Kind<'_>, &[u8])> {
         ["register", time_ms, tie_break] => Kind::Register(time_ms, tie_break),
         ["set"] => Kind::Set,
         ["queue"] => Kind::Queue,
+        ["text-rope"] => Kind::TextRope,
+        ["byte-rope"] => Kind::ByteRope,
+        ["list-rope"] => Kind::ListRope,
+        ["map"] => Kind::Map,
+        ["log"] => Kind::Log,
+        ["custom", name] => Kind::Custom(name),
         ["objects"] => Kind::Objects,
         _ => return None,
     };
@@ -186,12 +231,15 @@ fn kind(file: &[u8]) -> Option<(Kind<'_>, &[u8])> {
 impl Line<'_> {
     /// What the line is, without what stands for other characters in it.
     pub(super) fn bytes(&self) -> Result<Vec<u8>, Wrong> {
-        let bytes = unescape(self.text, "");
-        bytes.ok_or_else(|| wrong(self.number, "`%` and two digits are not as they are written"))
+        unescape(self.text, "").ok_or_else(|| self.misspelt())
+    }
+
+    fn misspelt(&self) -> Wrong {
+        wrong(self.number, "`%` and two digits are not as they are written")
     }
 
     /// The contents that the line is.
-    fn contents(&self, levels_left: usize) -> Result<Contents, Wrong> {
+    fn item(&self, levels_left: usize) -> Result<Contents, Wrong> {
         read(&self.bytes()?, levels_left).map_err(|inner| inner.inside(self.number))
     }
 }

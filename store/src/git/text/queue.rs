@@ -49,7 +49,7 @@ pub(super) fn read(body: &[u8], levels_left: usize) -> Result<Contents, Wrong> {
             if run.is_closed {
                 return say("no element follows `% closed`; remove that, to add elements");
             }
-            run.elements.push(line.contents(levels_left)?);
+            run.elements.push(line.item(levels_left)?);
             continue;
         };
         let at = runs.last().map_or(0, |(_, run)| run.start + run.elements.len() as u64);

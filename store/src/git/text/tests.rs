@@ -6,8 +6,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::blob::{of_blob, to_blob};
+use super::LEVELS_MAX as LEVELS;
 use crate::backend::{Memory, Source};
-use crate::contents::{Contents, Queue, Register};
+use crate::contents::{
+    ByteRope, Contents, Journal, ListRope, Map, Opaque, Queue, Register, TextRope,
+};
 use crate::git::Fault;
 use crate::lazy::LEVELS_MAX;
 
@@ -107,6 +110,120 @@ fn a_queue_is_a_line_for_each_element() {
 }
 
 #[test]
+fn a_map_is_a_line_for_each_key() {
+    let mut map = Map::new();
+    map.set("visits", Contents::Counter(3));
+    map.set("a=b", Contents::text("x=y"));
+    map.set("", Contents::text(""));
+    let text = "jitsu map\n=\na%3Db=x=y\nvisits=jitsu counter%0A3%0A\n";
+    assert_eq!(contents(text), Contents::Map(map));
+}
+
+#[test]
+fn a_log_is_a_line_for_each_entry() {
+    let log = |range: std::ops::Range<u64>| {
+        let mut log = Journal::new();
+        range.for_each(|n| log.append(n, Contents::text(format!("at {n}"))).unwrap());
+        log
+    };
+    let lines = |range: std::ops::Range<u64>| range.map(|n| format!("{n} at {n}\n"));
+    let text: String = std::iter::once("jitsu log\n".to_owned()).chain(lines(0..100)).collect();
+    assert_eq!(contents(&text), Contents::Log(log(0..100)));
+    // A line more is an entry more.
+    assert_eq!(contents(&(text + "200 late\n")), {
+        let mut log = log(0..100);
+        log.append(200, Contents::text("late")).unwrap();
+        Contents::Log(log)
+    });
+    let [base, first] = [log(0..1), log(0..3)].map(Contents::Log);
+    let mut second = log(0..1);
+    second.append(5, Contents::text("other")).unwrap();
+    let merged = merge(&base, &first, &Contents::Log(second));
+    let text = "jitsu log\n% leaves *\n0 at 0\n1 at 1\n2 at 2\n5 other\n% tail\n";
+    assert_eq!(contents(text), merged);
+    let Contents::Log(mut merged) = merged else { panic!("another kind") };
+    merged.append(9, Contents::text("more")).unwrap();
+    assert_eq!(contents(&format!("{text}9 more\n")), Contents::Log(merged));
+}
+
+#[test]
+fn a_rope_is_what_is_in_it() {
+    let text = Contents::TextRope(TextRope::of("as it is: 100%\nü"));
+    assert_eq!(contents("jitsu text-rope\nas it is: 100%\nü"), text);
+    let text = Contents::TextRope(TextRope::of("% leaves "));
+    assert_eq!(contents("jitsu text-rope\n% leaves *\n% leaves "), text);
+    let bytes = Contents::ByteRope(ByteRope::of(vec![b'a', 0xff]));
+    assert_eq!(&*to_blob(&bytes).unwrap(), b"jitsu byte-rope\na\xff");
+    let items = vec![Contents::text("a\n"), Contents::Counter(1)];
+    let list = Contents::ListRope(ListRope::of(items));
+    assert_eq!(contents("jitsu list-rope\na%0A\njitsu counter%0A1%0A\n"), list);
+    // One that was edited is cut in another way than one that is made at once.
+    let mut rope = TextRope::of("ü".repeat(700));
+    assert_eq!(
+        contents(&format!("jitsu text-rope\n{}", "ü".repeat(700))),
+        Contents::TextRope(rope.clone())
+    );
+    rope.insert(0, "x".repeat(1000)).unwrap();
+    let text = file(&Contents::TextRope(rope.clone()));
+    let (head, body) = text.split_at(text.rfind('\n').unwrap() + 1);
+    assert_eq!(head, "jitsu text-rope\n% leaves (567 500 283 *)\n");
+    assert_eq!(body, rope.text().unwrap());
+    // Somebody edits it a little: the last leaf takes what is more. Or makes the leaves anew.
+    let more = format!("{text}more");
+    let Contents::TextRope(edited) = contents(&more) else { panic!("another kind") };
+    assert_eq!(edited.text().unwrap(), format!("{body}more"));
+    let anew = format!("jitsu text-rope\n{body}more");
+    assert_eq!(contents(&anew), Contents::TextRope(TextRope::of(format!("{body}more"))));
+    let (line, what) = refused(&format!("{text}{}", "x".repeat(1000)));
+    assert_eq!(
+        (line, &*what),
+        (2, "more than there may be in a leaf: remove this line, to have the leaves made anew")
+    );
+}
+
+#[test]
+fn a_value_of_a_type_of_a_user_is_a_line() {
+    let value = Contents::Custom(Opaque::of("example.a page", b"\x03abc\x00"));
+    assert_eq!(contents("jitsu custom example.a%20page\n%03abc%00\n"), value);
+}
+
+/// `depth` lists inside each other.
+fn deep(depth: usize) -> Contents {
+    (0..depth).fold(Contents::Counter(1), |below, _| Contents::ListRope(ListRope::of(vec![below])))
+}
+
+#[test]
+fn what_no_text_can_hold_is_objects() {
+    comes_back(&deep(LEVELS));
+    let objects = |contents: &Contents| {
+        let file = to_blob(contents).unwrap().into_owned();
+        assert!(file.starts_with(b"jitsu objects\n"));
+        assert_eq!(of_blob(&file).unwrap(), *contents);
+        file
+    };
+    // The outermost is a text still, and what is in it is not.
+    let text = file(&deep(LEVELS + 1));
+    assert!(text.starts_with("jitsu list-rope\n") && text.contains("jitsu objects"));
+    assert_eq!(contents(&text), deep(LEVELS + 1));
+    // More than fits a file, in few objects.
+    let mut vast = TextRope::of("x".repeat(1000));
+    let mut list = ListRope::of(vec![Contents::TextRope(vast.clone())]);
+    for _ in 0..50 {
+        let (same, same_list) = (vast.clone(), list.clone());
+        vast.append(&same).unwrap();
+        list.append(&same_list).unwrap();
+    }
+    assert!(objects(&stored(&Contents::TextRope(vast))).len() < 50_000);
+    assert!(objects(&stored(&Contents::ListRope(list))).len() < 50_000);
+    // Few items, each as large as a text may be.
+    let large = Contents::TextRope(TextRope::of("x".repeat(3 << 20)));
+    comes_back(&large);
+    objects(&Contents::ListRope(ListRope::of(vec![large; 20])));
+    let large = format!("jitsu text-rope\n{}", "x".repeat(9 << 20));
+    assert_eq!(refused(&large).1, "a text that is too large, or has no such objects");
+}
+
+#[test]
 fn what_is_wrong_is_named_by_its_line() {
     for (text, line, what) in [
         ("jitsu counter\n042\n", 2, "it would be written as \"42\""),
@@ -159,6 +276,46 @@ fn what_is_wrong_is_named_by_its_line() {
             3,
             "line 2 of what is inside: a counter is a number",
         ),
+        ("jitsu map\nb\n", 2, "no `=` after a key"),
+        ("jitsu map\nb=1\na=1\n", 3, "a key out of order, or there twice"),
+        ("jitsu map\nb=1\nb=2\n", 3, "a key out of order, or there twice"),
+        ("jitsu map\n%62=1\n", 2, "`%` and two digits are not as they are written"),
+        ("jitsu log\n1 a\nb\n", 3, "a time in milliseconds belongs here"),
+        ("jitsu log\n2 a\n1 b\n", 3, "it is of an earlier time than the line above"),
+        ("jitsu log\n01 a\n", 2, "it would be written as \"1 a\""),
+        (
+            "jitsu log\n% leaves *\n1 a\n",
+            2,
+            "there is no `% tail` below: remove this line, to have the leaves made anew",
+        ),
+        ("jitsu log\n% tail\n1 a\n", 2, "a time in milliseconds belongs here"),
+        ("jitsu list-rope\n% odd\n", 2, "`%` and two digits are not as they are written"),
+        ("jitsu list-rope\n% leaves *\na\n", 2, "it would be written as \"a\""),
+        (
+            "jitsu list-rope\n% leaves (2 *)\na\n",
+            2,
+            "there is less than the leaves say: remove this line, to have the leaves made anew",
+        ),
+        (
+            "jitsu list-rope\n% leaves (1 1)\na\nb\nc\n",
+            2,
+            "there is more than in the leaves: remove this line, to have the leaves made anew",
+        ),
+        (
+            "jitsu list-rope\n% leaves (1 (1 *))\na\nb\nc\n",
+            2,
+            "leaves at different heights: remove this line, to have the leaves made anew",
+        ),
+        (
+            "jitsu text-rope\n% leaves (3 *)\nabc",
+            2,
+            "a leaf with nothing in it: remove this line, to have the leaves made anew",
+        ),
+        ("jitsu text-rope\n% leaves (1\nabc", 2, "`% leaves` and sizes, as in (700 (650 *))"),
+        ("jitsu text-rope\n% leaves 1)\nabc", 2, "`% leaves` and sizes, as in (700 (650 *))"),
+        ("jitsu text-rope\n% leaves () 1\nabc", 2, "`% leaves` and sizes, as in (700 (650 *))"),
+        ("jitsu custom x\n\n\n", 2, "a value of a type of a user is one line"),
+        ("jitsu custom %41\n\n", 1, "a name of a type is not as it is written"),
         ("jitsu objects\n", 2, "the first object"),
         ("jitsu objects\nx\n", 2, "unknown tag 0x78"),
         (
@@ -182,13 +339,15 @@ fn any_simple() -> impl Strategy<Value = Contents> {
             Contents::Register(Register { time_ms, tie_break: 1, value: value.into() })
         }),
         any::<[Vec<u8>; 2]>().prop_map(Contents::set),
+        ("[ab \n%]{0,3}", any::<Vec<u8>>())
+            .prop_map(|(name, bytes)| Contents::Custom(Opaque::of(&name, &bytes))),
     ]
 }
 
 fn any_contents() -> impl Strategy<Value = Contents> {
     let long = prop::sample::select(vec![0, 1, 5, 31, 32, 33, 70]);
     let nested = any_simple().prop_recursive(4, 16, 2, |inner| any_of(inner.boxed(), 0..3_usize));
-    prop_oneof![any_of(any_simple().boxed(), long), nested]
+    prop_oneof![any_of(any_simple().boxed(), long), nested, any_rope()]
 }
 
 /// Contents of each kind that holds others, so many at a time.
@@ -196,7 +355,64 @@ fn any_of(
     element: BoxedStrategy<Contents>,
     count: impl Strategy<Value = usize> + Clone + 'static,
 ) -> BoxedStrategy<Contents> {
-    any_queue(element, count).boxed()
+    let many = prop::collection::vec(element.clone(), 1..3);
+    let some = (many, count.clone()).prop_map(|(items, count)| {
+        items.iter().cycle().take(count).cloned().collect::<Vec<Contents>>()
+    });
+    let entries = prop::collection::vec((0..2_usize, 0..9_u64, some.clone()), 0..6);
+    let map = prop::collection::btree_map(any::<Vec<u8>>(), element.clone(), 0..3);
+    let lists = prop::collection::vec((any::<prop::sample::Index>(), some), 0..6);
+    prop_oneof![
+        any_queue(element, count),
+        entries.prop_map(|entries| log(&entries)),
+        map.prop_map(|entries| {
+            let mut map = Map::new();
+            entries.into_iter().for_each(|(key, contents)| map.set(key, contents));
+            Contents::Map(map)
+        }),
+        lists.prop_map(|edits| {
+            let mut list = ListRope::new();
+            for (at, items) in edits {
+                let at = at.index(list.len() as usize + 1) as u64;
+                list.insert(at, items).unwrap();
+            }
+            Contents::ListRope(list)
+        }),
+    ]
+    .boxed()
+}
+
+/// A log to which two branches added, and which was merged at last.
+fn log(entries: &[(usize, u64, Vec<Contents>)]) -> Contents {
+    let base = Journal::new();
+    let mut sides = [base.clone(), base.clone()];
+    for (on, time_ms, contents) in entries {
+        contents.iter().for_each(|it| sides[*on].append(*time_ms, it.clone()).unwrap());
+    }
+    let [first, second] = sides;
+    if second.is_empty() {
+        return Contents::Log(first);
+    }
+    merge(&Contents::Log(base), &Contents::Log(first), &Contents::Log(second))
+}
+
+/// A rope of characters or bytes that was edited in some places.
+fn any_rope() -> impl Strategy<Value = Contents> {
+    let item = prop::sample::select(vec!["a", "ü", "\n", "% leaves ", "%"]);
+    let edit = (any::<prop::sample::Index>(), item, 0..1500_usize, any::<prop::sample::Index>());
+    (any::<bool>(), prop::collection::vec(edit, 0..9)).prop_map(|(is_text, edits)| {
+        let (mut text, mut bytes) = (TextRope::new(), ByteRope::new());
+        for (from, item, times, len) in edits {
+            let new = item.repeat(times);
+            let range = |all: u64| {
+                let from = from.index(all as usize + 1) as u64;
+                from..from + len.index(300) as u64 % (all - from + 1)
+            };
+            text.replace(range(text.len()), new.as_str()).unwrap();
+            bytes.replace(range(bytes.len()), new.into_bytes()).unwrap();
+        }
+        if is_text { Contents::TextRope(text) } else { Contents::ByteRope(bytes) }
+    })
 }
 
 /// Queues that were pushed to and popped from on branches, which were merged.
@@ -227,7 +443,7 @@ fn any_queue(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn any_contents_come_back_from_a_text(contents in any_contents()) {
@@ -238,11 +454,16 @@ proptest! {
     fn whatever_a_file_says_it_is_that_or_a_line_is_wrong(
         first in prop::sample::select(vec![
             "", "jitsu counter\n", "jitsu set\n", "jitsu register 7 8\n", "jitsu bytes\n",
-            "jitsu bytes\njitsu counter\n", "jitsu queue\n", "jitsu objects\n",
+            "jitsu bytes\njitsu counter\n", "jitsu queue\n", "jitsu objects\n", "jitsu log\n",
+            "jitsu text-rope\n", "jitsu byte-rope\n", "jitsu list-rope\n", "jitsu map\n",
+            "jitsu custom a\n",
         ]),
         rest in prop_oneof![
             "-?[0-9]{0,4}\n?".prop_map(String::into_bytes),
             "([a-c%]{0,3}\n){0,3}".prop_map(String::into_bytes),
+            "(% leaves [(]?([1-3] ){0,2}[*][)]?\n)?(([1-3] )?[a-c]=?[a-c]?\n){0,9}(% tail\n)?"
+                .prop_map(String::into_bytes),
+            "([a-c%]{0,3}=\n){0,3}".prop_map(String::into_bytes),
             "(% (from|next) [0-9]{1,2}\n|% (front|back|closed)\n|([a-c]\n){1,40}){0,9}"
                 .prop_map(String::into_bytes),
             any::<Vec<u8>>(),
