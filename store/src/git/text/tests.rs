@@ -345,9 +345,12 @@ fn any_simple() -> impl Strategy<Value = Contents> {
 }
 
 fn any_contents() -> impl Strategy<Value = Contents> {
-    let long = prop::sample::select(vec![0, 1, 5, 31, 32, 33, 70]);
     let nested = any_simple().prop_recursive(4, 16, 2, |inner| any_of(inner.boxed(), 0..3_usize));
-    prop_oneof![any_of(any_simple().boxed(), long), nested, any_rope()]
+    prop_oneof![any_of(any_simple().boxed(), long()), nested, any_rope()]
+}
+
+fn long() -> impl Strategy<Value = usize> + Clone {
+    prop::sample::select(vec![0, 1, 5, 31, 32, 33, 70])
 }
 
 /// Contents of each kind that holds others, so many at a time.
@@ -421,7 +424,7 @@ fn any_queue(
     count: impl Strategy<Value = usize>,
 ) -> impl Strategy<Value = Contents> {
     let step = (0..3_usize, prop::collection::vec(element, 1..3), count, 0..70_usize);
-    prop::collection::vec(step, 0..6).prop_map(|steps| {
+    prop::collection::vec(step, 0..16).prop_map(|steps| {
         let mut sides = [Queue::new(), Queue::new()];
         let mut base = Queue::new();
         for (on, elements, pushes, pops) in steps {
@@ -448,6 +451,13 @@ proptest! {
     #[test]
     fn any_contents_come_back_from_a_text(contents in any_contents()) {
         comes_back(&contents);
+    }
+
+    #[test]
+    fn queues_that_were_merged_come_back_from_a_text(
+        queues in prop::collection::vec(any_queue("[ab]".prop_map(Contents::text), long()), 5),
+    ) {
+        queues.iter().for_each(comes_back);
     }
 
     #[test]
