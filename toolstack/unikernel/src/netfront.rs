@@ -5,6 +5,7 @@
 
 use core::fmt;
 
+use jitsu_unikernel::packet::{BEGINNING_BYTES_MAX, beginning};
 use jitsu_unikernel::xenbus::{self, State, Step};
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
@@ -39,7 +40,7 @@ static RECEIVE_PAGES: [Page; BUFFERS] = [const { Page::new() }; BUFFERS];
 /// Why there is no network though there is a vif.
 pub(crate) enum Error {
     Key(&'static str, Errno),
-    Value(&'static str, heapless::String<64>),
+    Value(&'static str, heapless::String<BEGINNING_BYTES_MAX>),
     Xen(Refused),
 }
 
@@ -47,7 +48,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Key(key, errno) => write!(f, "{VIF}/{key}: {errno}"),
-            Error::Value(key, value) => write!(f, "{VIF}/{key} is {value:?}"),
+            Error::Value(key, value) => write!(f, "{VIF}/{key} begins with {value:?}"),
             Error::Xen(refused) => refused.fmt(f),
         }
     }
@@ -57,7 +58,8 @@ impl fmt::Display for Error {
 pub(crate) struct Netfront {
     /// Its hardware address.
     pub(crate) mac: [u8; 6],
-    backend: Text,
+    /// The path of the backend's `state`.
+    backend_state: Text,
     state: State,
     is_running: bool,
     port: Port,
@@ -69,10 +71,10 @@ pub(crate) struct Netfront {
 impl Netfront {
     /// Looks for the vif and prepares its rings. None: there is none.
     pub(crate) fn find(store: &mut XenStore) -> Result<Option<Netfront>, Error> {
-        let backend = match store.read(&key("backend")) {
-            Ok(backend) => backend,
-            Err(errno) if errno.is_absent() => return Ok(None),
-            Err(errno) => return Err(Error::Key("backend", errno)),
+        let backend_state = match value(store, "backend", state_of) {
+            Ok(path) => path,
+            Err(Error::Key(_, errno)) if errno.is_absent() => return Ok(None),
+            Err(wrong) => return Err(wrong),
         };
         let mac = value(store, "mac", parse_mac)?;
         let domid: Domid = value(store, "backend-id", |text| text.parse().ok())?;
@@ -86,11 +88,11 @@ impl Netfront {
         for (id, page) in (0..).zip(&RECEIVE_PAGES) {
             grants::permit(RECEIVE + id, domid, page, Access::ReadWrite);
         }
-        let watched = store.watch(&text(format_args!("{backend}/state")));
+        let watched = store.watch(&backend_state);
         watched.map_err(|errno| Error::Key("backend", errno))?;
         let mut netfront = Netfront {
             mac,
-            backend,
+            backend_state,
             state: State::Initialising,
             is_running: false,
             port,
@@ -115,8 +117,8 @@ impl Netfront {
 
     /// Does what the backend's state asks for.
     pub(crate) fn follow(&mut self, store: &mut XenStore) -> Result<(), Error> {
-        let backend = store.read(&text(format_args!("{}/state", self.backend)));
-        let step = xenbus::step(self.state, backend.ok().and_then(|state| State::parse(&state)));
+        let backend = store.read(&self.backend_state).ok().and_then(State::parse);
+        let step = xenbus::step(self.state, backend);
         self.is_running = step == Step::Run;
         match step {
             Step::Wait | Step::Run => Ok(()),
@@ -306,12 +308,18 @@ fn value<T>(
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<T, Error> {
     let value = store.read(&key(name)).map_err(|errno| Error::Key(name, errno))?;
-    // The beginning of a longer value says enough, and is within 64 bytes.
-    parse(&value).ok_or_else(|| Error::Value(name, value.chars().take(16).collect()))
+    parse(value).ok_or_else(|| Error::Value(name, beginning(value).chars().collect()))
 }
 
 fn shorts(bytes: [u8; 8]) -> [u16; 4] {
     [0, 2, 4, 6].map(|at| u16::from_le_bytes([bytes[at], bytes[at + 1]]))
+}
+
+/// The path of the state of a backend that is at `path`. None: it is longer than any.
+fn state_of(path: &str) -> Option<Text> {
+    let mut state = Text::try_from(path).ok()?;
+    state.push_str("/state").ok()?;
+    Some(state)
 }
 
 fn parse_mac(text: &str) -> Option<[u8; 6]> {

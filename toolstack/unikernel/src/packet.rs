@@ -49,6 +49,15 @@ impl Header {
     }
 }
 
+/// The most bytes of what [`beginning`] gives.
+pub const BEGINNING_BYTES_MAX: usize = 64;
+
+/// The first 16 characters of a value: enough to say of one that is not understood.
+pub fn beginning(value: &str) -> &str {
+    let end = value.char_indices().nth(BEGINNING_BYTES_MAX / 4);
+    &value[..end.map_or(value.len(), |(at, _)| at)]
+}
+
 /// The text of a payload, without the NUL that some daemons end an error with.
 pub fn text(payload: &[u8]) -> Option<&str> {
     let text = core::str::from_utf8(payload).ok()?;
@@ -81,5 +90,21 @@ mod tests {
         assert_eq!(text(b"4"), Some("4"));
         assert_eq!(text(b""), Some(""));
         assert_eq!(text(&[0xff]), None);
+    }
+
+    #[test]
+    fn a_value_as_long_as_the_protocol_allows_is_text() {
+        let longest = "a".repeat(PAYLOAD_MAX);
+        assert_eq!(text(longest.as_bytes()), Some(&*longest));
+    }
+
+    #[test]
+    fn a_beginning_is_whole_characters() {
+        assert_eq!(beginning(""), "");
+        assert_eq!(beginning("poweroff"), "poweroff");
+        assert_eq!(beginning(&"ab".repeat(2048)), "abababababababab");
+        let longest = "\u{1f600}".repeat(16);
+        assert_eq!(beginning(&longest.repeat(2)), longest);
+        assert_eq!(longest.len(), BEGINNING_BYTES_MAX);
     }
 }

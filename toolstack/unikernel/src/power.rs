@@ -4,6 +4,7 @@
 //! know what else the domain does.
 
 use jitsu_unikernel::http::End;
+use jitsu_unikernel::packet::beginning;
 
 use crate::console::{self, say};
 use crate::cpu::{self, Reason};
@@ -28,13 +29,20 @@ pub(crate) fn watch(store: &mut XenStore) {
 
 /// Does what is asked for by the toolstack, if anything is.
 pub(crate) fn follow(store: &mut XenStore) {
-    let Ok(request) = store.read(REQUEST) else { return };
-    let reason = match request.as_str() {
+    let request = match store.read(REQUEST) {
+        Ok(request) => request,
+        Err(errno) if errno.is_absent() => return,
+        Err(errno) => {
+            say!("{REQUEST} cannot be read: {errno}");
+            return;
+        }
+    };
+    let reason = match request {
         "poweroff" | "halt" => Reason::Poweroff,
         "reboot" => Reason::Reboot,
         "" => return,
         _ => {
-            say!("{REQUEST} is {request:?}, which is not done here");
+            say!("{REQUEST} begins with {:?}, which is not done here", beginning(request));
             return;
         }
     };

@@ -24,10 +24,10 @@ const RESPONSE_PRODUCER: usize = 2060;
 
 static RING: Page = Page::new();
 
-/// A path or a value: none that a guest uses is longer.
+/// A path, or a value that is written: none of this guest's own is longer. What it reads may be.
 pub(crate) type Text = heapless::String<256>;
 
-/// What the XenStore said no with, such as `ENOENT`.
+/// What the XenStore said no with, such as `ENOENT`; or `EILSEQ`, which is ours: a value is no text.
 #[derive(Debug)]
 pub(crate) struct Errno(heapless::String<16>);
 
@@ -69,10 +69,10 @@ impl XenStore {
         self.port
     }
 
-    /// The value at `path`.
-    pub(crate) fn read(&mut self, path: &str) -> Result<Text, Errno> {
+    /// The value at `path`, however long it is.
+    pub(crate) fn read(&mut self, path: &str) -> Result<&str, Errno> {
         let value = self.ask(packet::READ, &[path.as_bytes(), b"\0"])?;
-        Ok(text(packet::text(value).expect("what a guest reads is text")))
+        packet::text(value).ok_or_else(|| Errno("EILSEQ".try_into().expect("it is short")))
     }
 
     /// Sets the value at `path`.
@@ -188,7 +188,7 @@ fn send(port: Port, mut bytes: &[u8]) {
     }
 }
 
-/// What `value` reads as.
+/// What `value`, of this guest's own, reads as.
 pub(crate) fn text(value: impl Display) -> Text {
     let mut text = Text::new();
     write!(text, "{value}").expect("no path or value of a guest is longer than 256 bytes");

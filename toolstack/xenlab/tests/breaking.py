@@ -5,7 +5,7 @@ import subprocess
 import time
 
 from lab import curl, connect, ensure, receive_all, until
-from dom0 import BOOT_S, domains, free_mib, xl_destroy
+from dom0 import BOOT_S, domains, free_mib, output, xl_destroy
 
 KILLS = 20
 
@@ -121,6 +121,20 @@ def guest_ignores_shutdown(lab):
         ensure(lab.state(name) == "absent", f"{name} is {lab.state(name)}")
 
 
+def guest_is_told_anything(lab):
+    """a guest that is asked for what there is not, at length and in no text: it lives, and can go"""
+    front = lab.serve_guest("www", lab.unikernel()[0], 'idle = "5m"')
+    serves(front, "www")
+    number = lab.domain("www")["id"]
+    # The XenStore's daemons take no value longer than 2 KiB.
+    for value in ("n" * 256, "n" * 257, "n" * 2000, os.fsdecode(b"\xff\xfe")):
+        output("xenstore-write", f"/local/domain/{number}/control/shutdown", value)
+        serves(front, "www")
+    ensure(lab.domain("www")["id"] == number, "it is another domain that serves")
+    lab.ask("stop", "--how", "shutdown", "www")
+    ensure(lab.state("www") == "absent", f"after its shutdown it is {lab.state('www')}")
+
+
 def toolstack_is_killed(lab):
     """SIGKILL of the toolstack: the domain lives, is adopted, and can be stopped"""
     front = lab.serve_guest("www", lab.unikernel()[0], 'idle = "5m"')
@@ -169,5 +183,6 @@ def killed_while_creating(lab):
 
 CHECKS = [
     destroyed_by_an_admin, guest_crashes, guest_powers_off, guest_reboots, guest_crashes_booting,
-    guest_hangs, guest_ignores_shutdown, toolstack_is_killed, killed_while_creating,
+    guest_hangs, guest_ignores_shutdown, guest_is_told_anything, toolstack_is_killed,
+    killed_while_creating,
 ]
