@@ -13,6 +13,7 @@
 //!   held, to be seen without the store.
 //! - [`Keep`]: letting go of old trees, while the history of who did what stays.
 //! - `git` (a feature): the same history in a Git repository, and back.
+//! - `stream` (a feature): a [`Watch`] as a stream, for whoever has a runtime.
 //!
 //! It knows nothing of what is stored in it, asks no clock, starts no thread, and needs no
 //! runtime.
@@ -79,4 +80,6 @@ pub use self::retention::{Keep, LetGo, RETENTION};
 pub use self::revision::{BACK_MAX, DIGITS_MIN, RevisionError};
 pub use self::store::{FOUND_MAX, Store, TRIES_MAX};
 pub use self::tree::{Entries, Kind, Tree, TreeError};
+#[cfg(feature = "stream")]
+pub use self::watch::WatchStream;
 pub use self::watch::{HeadMoved, Watch};

@@ -1,8 +1,10 @@
 //! Owns the tests of a store whatever the interleaving of the threads that use it. That nobody
 //! waits for ever is seen by the scheduler: it panics when all who are left wait.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
+use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::backend::Memory;
@@ -98,6 +100,31 @@ fn a_watch_hears_the_last_movement() {
 fn check(heard: &[HeadMoved], last: Option<Id>, seen: Option<Id>) {
     assert!(heard.windows(2).all(|pair| pair[0].new == pair[1].old), "{heard:?}");
     assert_eq!(heard.last().map_or(seen, |moved| moved.new), last, "{heard:?}");
+}
+
+/// So does one that is polled.
+#[test]
+fn a_task_is_woken() {
+    in_many_orders(|store| {
+        let mut watch = store.watch(&main()).unwrap();
+        let waiting = {
+            let store = store.clone();
+            let is_last = move |id| store.commit(&id).unwrap().unwrap().meta().message == "last";
+            thread::spawn(move || {
+                loop {
+                    let moved = block_on(poll_fn(|context| watch.poll_moved(context)));
+                    let new = moved.expect("the store is open").new;
+                    if new.is_some_and(&is_last) {
+                        return new;
+                    }
+                }
+            })
+        };
+        writers(&store).into_iter().for_each(|writer| writer.join().unwrap());
+        let last = Meta { message: "last".to_owned(), ..Meta::default() };
+        store.update(&main(), last, |_| Ok::<_, TreeError>(())).unwrap();
+        assert_eq!(waiting.join().unwrap(), head(&store));
+    });
 }
 
 /// A watch hears the last movement while the store is open, not only when it is closed.

@@ -4,10 +4,16 @@
 //! bound, and one who looks seldom gets one movement from the old of the first to the new of the
 //! last.
 
-use std::collections::HashMap;
+#[cfg(feature = "stream")]
+mod stream;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "stream")]
+pub use self::stream::WatchStream;
 use crate::commit::Commit;
 use crate::error::StorageError;
 use crate::history::{History, Moved};
@@ -39,6 +45,8 @@ pub struct Watch {
     branch: BranchName,
     told: Option<Id>,
     bell: Arc<Bell>,
+    /// What tells it from the others at the same bell.
+    number: u64,
 }
 
 /// Where the head of one watched branch is now.
@@ -47,9 +55,14 @@ struct Bell {
     rung: Condvar,
 }
 
+#[derive(Default)]
 struct Position {
     head: Option<Id>,
     closed: bool,
+    /// How many watches were made.
+    watches: u64,
+    /// The tasks that wait, by the numbers of their watches.
+    waiting: BTreeMap<u64, Waker>,
 }
 
 impl Watch {
@@ -64,6 +77,20 @@ impl Watch {
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<HeadMoved> {
         let deadline = Instant::now().checked_add(timeout);
         self.wait(deadline)
+    }
+
+    /// The next movement, for a task that is woken when there may be one; ready with `None` when
+    /// the store is closed. With the feature `stream`, `into_stream` makes a stream of it.
+    pub fn poll_moved(&mut self, context: &mut Context<'_>) -> Poll<Option<HeadMoved>> {
+        let bell = self.bell.clone();
+        let mut position = bell.position();
+        if position.head == self.told && !position.closed {
+            position.waiting.insert(self.number, context.waker().clone());
+            return Poll::Pending;
+        }
+        let head = position.head;
+        drop(position);
+        Poll::Ready(self.tell(head))
     }
 
     /// The branch.
@@ -102,9 +129,24 @@ impl Iterator for Watch {
     }
 }
 
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.bell.position().waiting.remove(&self.number);
+    }
+}
+
 impl Bell {
     fn position(&self) -> MutexGuard<'_, Position> {
         self.state.lock().expect(PANICKED)
+    }
+
+    /// Changes the position, and wakes all threads that wait; which tasks to wake, too, when
+    /// nothing is locked any more.
+    fn ring(&self, change: impl FnOnce(&mut Position)) -> impl Iterator<Item = Waker> {
+        let mut position = self.position();
+        change(&mut position);
+        self.rung.notify_all();
+        std::mem::take(&mut position.waiting).into_values()
     }
 }
 
@@ -125,33 +167,39 @@ impl Watches {
         let head = history.head(branch)?.map(|head| head.id());
         let bell = bells.get(branch).and_then(Weak::upgrade).unwrap_or_else(|| {
             bells.retain(|_, bell| bell.strong_count() > 0);
-            let state = Mutex::new(Position { head, closed: false });
+            let state = Mutex::new(Position { head, ..Position::default() });
             let bell = Arc::new(Bell { state, rung: Condvar::new() });
             bells.insert(branch.clone(), Arc::downgrade(&bell));
             bell
         });
-        bell.position().head = head;
-        Ok(Watch { branch: branch.clone(), told: head, bell })
+        let mut position = bell.position();
+        position.head = head;
+        position.watches += 1;
+        let number = position.watches;
+        drop(position);
+        Ok(Watch { branch: branch.clone(), told: head, bell, number })
     }
 
     /// Tells of heads that moved. What is told is where they are by now: publishers may come here
     /// in another order than they published in.
     pub(crate) fn ring(&self, moved: &[Moved], history: &History) {
+        let mut woken = Vec::new();
         let bells = self.bells.lock().expect(PANICKED);
         for Moved { branch, new, .. } in moved {
             let Some(bell) = bells.get(branch).and_then(Weak::upgrade) else { continue };
             let head = history.head(branch).unwrap_or_else(|_| new.clone());
-            bell.position().head = head.map(|head| head.id());
-            bell.rung.notify_all();
+            let head = head.map(|head| head.id());
+            woken.extend(bell.ring(|position| position.head = head));
         }
+        drop(bells);
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 
 impl Drop for Watches {
     fn drop(&mut self) {
         for bell in self.bells.get_mut().expect(PANICKED).values().filter_map(Weak::upgrade) {
-            bell.position().closed = true;
-            bell.rung.notify_all();
+            bell.ring(|position| position.closed = true).for_each(Waker::wake);
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Owns the tests of watches.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use jitsu_store::{HeadMoved, Store};
@@ -40,6 +43,48 @@ fn a_head_that_came_back_did_not_move() {
     batch.set(&main, &first).unwrap();
     batch.publish().unwrap();
     assert_eq!(watch.try_next(), None);
+}
+
+/// Counts how often a task is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Woken>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_task_is_woken_once_for_what_it_waits_for() {
+    let store = Store::memory();
+    let main = branch("main");
+    let mut watch = store.watch(&main).unwrap();
+    let mut other = store.watch(&main).unwrap();
+    let (woken, other_woken) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+    let (waker, other_waker) = (Waker::from(woken.clone()), Waker::from(other_woken.clone()));
+    let (mut task, mut other_task) =
+        (Context::from_waker(&waker), Context::from_waker(&other_waker));
+    let count = || woken.0.load(Ordering::SeqCst);
+    assert_eq!(watch.poll_moved(&mut task), Poll::Pending);
+    assert_eq!(watch.poll_moved(&mut task), Poll::Pending);
+    assert_eq!(other.poll_moved(&mut other_task), Poll::Pending);
+    write(&store, "other", "a", "1", 1);
+    assert_eq!(count(), 0);
+    let new = Some(write(&store, "main", "a", "1", 1).id());
+    assert_eq!((count(), other_woken.0.load(Ordering::SeqCst)), (1, 1));
+    let moved = |old, new| Poll::Ready(Some(HeadMoved { branch: branch("main"), old, new }));
+    assert_eq!(watch.poll_moved(&mut task), moved(None, new));
+    assert_eq!(watch.poll_moved(&mut task), Poll::Pending);
+    // Who waits no more is kept nowhere.
+    assert_eq!(other.poll_moved(&mut other_task), moved(None, new));
+    assert_eq!(other.poll_moved(&mut other_task), Poll::Pending);
+    let held = Arc::strong_count(&other_woken);
+    drop(other);
+    assert_eq!(Arc::strong_count(&other_woken), held - 1);
+    drop(store);
+    assert_eq!(count(), 2);
+    assert_eq!(watch.poll_moved(&mut task), Poll::Ready(None));
 }
 
 #[test]
