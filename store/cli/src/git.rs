@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path as FilePath;
 
 use anyhow::Result;
-use jitsu_store::git::{self, Landed, ObjectFormat, Repository, Sent};
+use jitsu_store::git::{self, Imported, Landed, ObjectFormat, Repository, Sent};
 
 use crate::show::conflict;
 use crate::{Said, open};
@@ -43,7 +43,11 @@ pub(crate) fn import(folder: &FilePath, from: &FilePath) -> Result<Said> {
     let repository = Repository::open(from)?;
     let store = open::change_or_begin(folder)?;
     let meta = open::meta(format!("merge what came from {}", from.display()));
-    let imported = git::import(&store, &repository, &meta)?;
+    Ok(imported(&git::import(&store, &repository, &meta)?))
+}
+
+/// What came of an import.
+pub(crate) fn imported(imported: &Imported) -> Said {
     let mut is_done = true;
     let mut text = String::new();
     for (branch, landed) in &imported.branches {
@@ -64,5 +68,5 @@ pub(crate) fn import(folder: &FilePath, from: &FilePath) -> Result<Said> {
         text += &format!("{branch} {came}");
     }
     text += &format!("{} commits, {} objects read\n", imported.commits, imported.objects_read);
-    Ok(Said { bytes: text.into_bytes(), is_done })
+    Said { bytes: text.into_bytes(), is_done }
 }

@@ -7,9 +7,11 @@ mod bench;
 mod git;
 mod graph;
 mod history;
+mod mirror;
 mod open;
 mod order;
 mod proof;
+mod remote;
 mod show;
 mod sync;
 mod upkeep;
@@ -132,8 +134,9 @@ enum Command {
     Pull {
         /// The store's folder; made if it is not there.
         folder: PathBuf,
-        /// The other one: a folder; HOST:FOLDER, to which `ssh` (or `$JITSU_SSH`) goes; or
-        /// `toolstack:`, a running daemon's, perhaps with the path of its socket.
+        /// The other one: a folder; HOST:FOLDER, to which `ssh` (or `$JITSU_SSH`) goes;
+        /// `toolstack:`, a running daemon's, perhaps with the path of its socket; or `git:URL`, a
+        /// Git repository at whatever URL or path `git fetch` takes.
         from: String,
         /// Which; all of them without a name.
         branches: Vec<String>,
@@ -146,7 +149,8 @@ enum Command {
     Push {
         /// The store's folder.
         folder: PathBuf,
-        /// The other one, as with `pull`; made if it is not there. No daemon may have it open.
+        /// The other one, as with `pull`; made if it is not there, unless it is a Git repository. No
+        /// daemon may have it open.
         to: String,
         /// Which; all of them without a name.
         branches: Vec<String>,

@@ -15,7 +15,7 @@ use jitsu_store::sync::{self, Message, Peer, Pulled, Pushed, Server, Stream, Syn
 use jitsu_store::{BranchName, Id, PublishError, Store};
 
 use crate::show::conflict;
-use crate::{Said, open};
+use crate::{Said, open, remote};
 
 /// Another store: a folder, `HOST:FOLDER`, or `toolstack:SOCKET`.
 enum Other {
@@ -123,6 +123,12 @@ pub(crate) fn pull(
     branches: &[String],
     depth: Option<u64>,
 ) -> Result<Said> {
+    if let Some(url) = from.strip_prefix("git:") {
+        if depth.is_some() {
+            bail!("a Git remote brings all trees: --depth is for stores");
+        }
+        return remote::pull(folder, url, branches);
+    }
     let mut other = Other::open(from, Use::Read)?;
     let branches = named(branches, || Ok(sync::branches(&mut other)?))?;
     let store = open::change_or_begin(folder)?;
@@ -156,6 +162,9 @@ pub(crate) fn pull(
 }
 
 pub(crate) fn push(folder: &FilePath, to: &str, branches: &[String]) -> Result<Said> {
+    if let Some(url) = to.strip_prefix("git:") {
+        return remote::push(folder, url, branches);
+    }
     let store = open::read(folder)?;
     let branches = named(branches, || Ok(store.branches()?))?;
     let mut other = Other::open(to, Use::Write)?;

@@ -60,11 +60,7 @@ pub fn export(store: &Store, to: &Repository) -> Result<Exported, GitError> {
     let branches = store.branches()?;
     let there = to.branches()?;
     check_names(&branches, there.keys())?;
-    let ids = Ids::load(to.path());
-    if ids.is_earlier() {
-        return Err(GitError::Earlier(to.path().to_owned()));
-    }
-    let mut export = Export { store, to, ids, there: HashSet::new(), commits: 0 };
+    let mut export = Export::begin(store, to)?;
     for (_, head) in &branches {
         export.history(*head)?;
     }
@@ -79,17 +75,31 @@ pub fn export(store: &Store, to: &Repository) -> Result<Exported, GitError> {
         }
         sent.push((branch, came));
     }
-    let Export { mut ids, commits, .. } = export;
+    let commits = export.end(before.1)?;
     let written = to.counts().1 - before.1;
-    if written > 0 {
-        to.sync()?;
-    }
-    ids.save().map_err(|e| to.failed("remember what was written to", e))?;
     if !moves.is_empty() {
         to.move_branches(&moves)?;
     }
     let objects_read = to.counts().0 - before.0;
     Ok(Exported { branches: sent, commits, objects_read, objects_written: written })
+}
+
+/// Writes commits of a store, with their history, to a repository, and tells which ones they are
+/// there. No branch is moved.
+pub fn export_commits(
+    store: &Store,
+    to: &Repository,
+    commits: &[Id],
+) -> Result<Vec<GitId>, GitError> {
+    let before = to.counts();
+    let mut export = Export::begin(store, to)?;
+    let mut sent = Vec::with_capacity(commits.len());
+    for id in commits {
+        export.history(*id)?;
+        sent.push(export.git(id));
+    }
+    export.end(before.1)?;
+    Ok(sent)
 }
 
 /// Refuses a branch whose name is a folder on the way to another one.
@@ -121,7 +131,26 @@ struct Export<'a> {
     commits: u64,
 }
 
-impl Export<'_> {
+impl<'a> Export<'a> {
+    fn begin(store: &'a Store, to: &'a Repository) -> Result<Export<'a>, GitError> {
+        let ids = Ids::load(to.path());
+        if ids.is_earlier() {
+            return Err(GitError::Earlier(to.path().to_owned()));
+        }
+        Ok(Export { store, to, ids, there: HashSet::new(), commits: 0 })
+    }
+
+    /// Makes all durable that was written since so many objects were, and remembers it; how many
+    /// commits it was.
+    fn end(mut self, written_before: u64) -> Result<u64, GitError> {
+        if self.to.counts().1 > written_before {
+            self.to.sync()?;
+        }
+        let saved = self.ids.save();
+        saved.map_err(|e| self.to.failed("remember what was written to", e))?;
+        Ok(self.commits)
+    }
+
     /// Writes a commit and its ancestors, each after its parents, as far as they are not there.
     fn history(&mut self, head: Id) -> Result<(), GitError> {
         let mut work = vec![head];

@@ -56,8 +56,17 @@ pub enum Landed {
 /// commits on both sides is merged, with this metadata. If one commit cannot be taken no branch
 /// is moved.
 pub fn import(store: &Store, from: &Repository, meta: &Meta) -> Result<Imported, GitError> {
+    import_heads(store, from, from.branches()?.into_iter().collect(), meta)
+}
+
+/// The same of commits that are in the repository, each for the branch of a name that Git has.
+pub fn import_heads(
+    store: &Store,
+    from: &Repository,
+    heads: Vec<(String, GitId)>,
+    meta: &Meta,
+) -> Result<Imported, GitError> {
     let before = from.counts().0;
-    let heads = from.branches()?;
     let mut import = Import { store, from, ids: Ids::load(from.path()), commits: 0 };
     let mut landing = Vec::new();
     for (name, head) in heads {

@@ -106,8 +106,9 @@ mod text;
 mod words;
 
 pub use self::error::{Fault, GitError};
-pub use self::export::{Exported, Sent, export};
-pub use self::import::{Imported, Landed, import};
+pub use self::export::{Exported, Sent, export, export_commits};
+pub use self::import::{Imported, Landed, import, import_heads};
+pub use self::names::git_branch;
 pub use self::object::GitId;
 pub use self::repository::{ObjectFormat, Repository};
 use crate::backend::OBJECT_BYTES_MAX;

@@ -74,7 +74,7 @@ fn is_ignored(c: char) -> bool {
 }
 
 /// The name of a branch below `refs/heads`.
-pub(super) fn git_branch(branch: &BranchName) -> String {
+pub fn git_branch(branch: &BranchName) -> String {
     branch.as_str().replace('*', "%2A")
 }
 

@@ -68,7 +68,7 @@ impl GitId {
     }
 
     /// An id from its hexadecimal digits.
-    pub(super) fn from_hex(hex: &[u8]) -> Option<GitId> {
+    pub fn from_hex(hex: &[u8]) -> Option<GitId> {
         let digit = |digit: u8| match digit {
             b'0'..=b'9' => Some(digit - b'0'),
             b'a'..=b'f' => Some(digit - b'a' + 10),

@@ -1,5 +1,7 @@
 //! Owns the tests of what the commands say, to a person and by their exit code.
 
+mod remote;
+
 use std::path::Path as FilePath;
 use std::process::Command;
 use std::sync::Arc;
