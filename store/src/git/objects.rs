@@ -46,9 +46,8 @@ pub(super) fn are(file: &[u8]) -> bool {
 
 /// The contents that a file of this form is.
 pub(super) fn read(file: &[u8]) -> Result<Contents, Wrong> {
-    let written = lines(&file[FIRST.len().min(file.len())..])?;
-    let mut objects = Vec::with_capacity(written.len());
-    for line in &written {
+    let mut objects = Vec::new();
+    for line in lines(&file[FIRST.len().min(file.len())..])? {
         let bytes = line.bytes()?;
         // Whether it is one of them, and well-formed, shows when all of it is written again.
         references(&bytes).map_err(|error| wrong(line.number, error.to_string()))?;

@@ -59,14 +59,22 @@ impl<'a> Line<'a> {
 }
 
 /// The lines that follow the first one of a file.
-pub(in crate::git) fn lines(body: &[u8]) -> Result<Vec<Line<'_>>, Wrong> {
+pub(in crate::git) fn lines(body: &[u8]) -> Result<impl Iterator<Item = Line<'_>>, Wrong> {
     let text = utf8(body, 2)?;
-    let lines: Vec<Line<'_>> =
-        text.split_terminator('\n').zip(2..).map(|(text, number)| Line { number, text }).collect();
+    let lines = || text.split_terminator('\n').zip(2..);
     if !text.is_empty() && !text.ends_with('\n') {
-        return Err(wrong(lines.len() + 1, "the line does not end"));
+        return Err(wrong(lines().count() + 1, "the line does not end"));
     }
-    Ok(lines)
+    Ok(lines().map(|(text, number)| Line { number, text }))
+}
+
+/// The only line that follows the first one.
+pub(super) fn only<'a>(body: &'a [u8], what: &str) -> Result<Line<'a>, Wrong> {
+    let mut lines = lines(body)?;
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => Ok(line),
+        _ => Err(wrong(2, what)),
+    }
 }
 
 /// Bytes as a text that begins at this line.

@@ -24,7 +24,7 @@ pub(super) fn write(list: &ListRope, to: &mut Writing) -> Result<Vec<u8>, NoText
 }
 
 pub(super) fn read(body: &[u8], levels_left: usize) -> Result<Contents, Wrong> {
-    let mut lines = lines(body)?.into_iter().peekable();
+    let mut lines = lines(body)?.peekable();
     let said = lines.next_if(|line| line.text.starts_with(LEAVES));
     let items = lines.map(|line| line.item(levels_left));
     let items = items.collect::<Result<Vec<Contents>, Wrong>>()?;

@@ -41,7 +41,7 @@ fn usual(entries: &[Logged]) -> Result<Journal, StorageError> {
 }
 
 pub(super) fn read(body: &[u8], levels_left: usize) -> Result<Contents, Wrong> {
-    let mut lines = lines(body)?.into_iter().peekable();
+    let mut lines = lines(body)?.peekable();
     let said = lines.next_if(|line| line.text.starts_with(LEAVES));
     let mut entries: Vec<Logged> = Vec::new();
     let mut below = None;

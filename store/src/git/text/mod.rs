@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use self::lines::Line;
+use self::lines::{Line, only};
 pub(super) use self::lines::{Wrong, lines, wrong};
 use super::escape::{escape, unescape};
 use super::objects;
@@ -153,10 +153,8 @@ pub(super) fn read(file: &[u8], levels_left: usize) -> Result<Contents, Wrong> {
     let number = |text: &str| text.parse().map_err(|_| wrong(1, "numbers belong here"));
     match kind {
         Kind::Counter => {
-            let Ok([Line { text, .. }]) = <[Line<'_>; 1]>::try_from(lines(body)?) else {
-                return Err(wrong(2, "a counter is one line"));
-            };
-            text.parse().map(Contents::Counter).map_err(|_| wrong(2, "a counter is a number"))
+            let line = only(body, "a counter is one line")?;
+            line.text.parse().map(Contents::Counter).map_err(|_| wrong(2, "a counter is a number"))
         }
         Kind::Register(time_ms, tie_break) => Ok(Contents::Register(Register {
             time_ms: number(time_ms)?,
@@ -177,14 +175,16 @@ pub(super) fn read(file: &[u8], levels_left: usize) -> Result<Contents, Wrong> {
         Kind::Custom(name) => {
             let name = unescape(name, " ").and_then(|name| String::from_utf8(name).ok());
             let name = name.ok_or_else(|| wrong(1, "a name of a type is not as it is written"))?;
-            let Ok([line]) = <[Line<'_>; 1]>::try_from(lines(body)?) else {
-                return Err(wrong(2, "a value of a type of a user is one line"));
-            };
+            let line = only(body, "a value of a type of a user is one line")?;
             Ok(Contents::Custom(Opaque::of(&name, &line.bytes()?)))
         }
         Kind::Objects => objects::read(file),
         _ if levels_left == 0 => {
             Err(wrong(1, format!("more than {LEVELS_MAX} contents inside each other")))
+        }
+        // It would not be written as one.
+        _ if file.len() > TEXT_BYTES_MAX => {
+            Err(wrong(1, format!("a text of more than {TEXT_BYTES_MAX} bytes")))
         }
         Kind::Queue => queue::read(body, levels_left - 1),
         Kind::TextRope => rope::read(body).map(Contents::TextRope),

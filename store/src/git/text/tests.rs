@@ -220,6 +220,9 @@ fn what_no_text_can_hold_is_objects() {
     comes_back(&large);
     objects(&Contents::ListRope(ListRope::of(vec![large; 20])));
     let large = format!("jitsu text-rope\n{}", "x".repeat(9 << 20));
+    assert_eq!(refused(&large).1, "a text of more than 8388608 bytes");
+    // Each element counts again for what it is inside of.
+    let large = format!("jitsu list-rope\n{}\n", "x".repeat(5 << 20));
     assert_eq!(refused(&large).1, "a text that is too large, or has no such objects");
 }
 
