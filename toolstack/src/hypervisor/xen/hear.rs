@@ -22,10 +22,7 @@ pub struct Hearing {
 /// Starts a thread that calls `look` at once, and whenever some domain was introduced or has
 /// ended. It may block. False: there is nothing to look for any more.
 pub fn hear(look: impl FnMut() -> bool + Send + 'static) -> Hearing {
-    let (stop, stopped) = oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("BUG: there is no epoll");
-    let mut ear = Ear { runtime, stopped };
+    let (stop, mut ear) = Ear::new();
     let thread = std::thread::Builder::new().name("domains".to_owned());
     thread.spawn(move || ear.run(look)).expect("BUG: there is no thread to be had at the start");
     Hearing { _stop: stop }
@@ -37,16 +34,28 @@ struct Ear {
 }
 
 /// What is being waited for will not come: nobody wants to know any more.
+#[derive(Debug, PartialEq, Eq)]
 struct Stopped;
 
 impl Ear {
+    fn new() -> (oneshot::Sender<()>, Ear) {
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        (stop, Ear { runtime: runtime.expect("BUG: there is no epoll"), stopped })
+    }
+
     fn run(&mut self, mut look: impl FnMut() -> bool) {
         while let Ok(error) = self.until_lost(&mut look) {
             tracing::error!(%error, "domains that come and go are not heard; trying again");
-            if self.wait(tokio::time::sleep(RECONNECT)).is_err() {
+            if self.pause(RECONNECT).is_err() {
                 return;
             }
         }
+    }
+
+    fn pause(&mut self, how_long: Duration) -> Result<(), Stopped> {
+        // Made within the runtime, as it takes the runtime's clock when it is made.
+        self.wait(async { tokio::time::sleep(how_long).await })
     }
 
     /// Looks after every change until the XenStore is lost.
@@ -86,5 +95,18 @@ impl Ear {
                 _ = stopped => Err(Stopped),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_passes_and_is_cut_short_when_nobody_wants_to_know() {
+        let (stop, mut ear) = Ear::new();
+        assert_eq!(ear.pause(Duration::ZERO), Ok(()));
+        drop(stop);
+        assert_eq!(ear.pause(Duration::MAX), Err(Stopped));
     }
 }

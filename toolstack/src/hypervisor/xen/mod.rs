@@ -26,9 +26,11 @@ pub use tag::{ADDRESS, BUILT, Tag};
 /// Why nothing of Xen can be done, where its devices are not there.
 pub const NOT_DOM0: &str = "this is no dom0 of Xen, or its drivers are not loaded";
 
-/// Connects to the XenStore, for the backend of this name.
+/// Connects to the XenStore, for the backend of this name, and sees that it answers: the kernel's
+/// device to it can be opened where no daemon is behind it.
 pub fn connect(hypervisor: &'static str) -> Result<Client, HypervisorError> {
     Client::connect()
+        .and_then(|client| client.directory("/").map(|_| client))
         .map_err(|error| HypervisorError::NotThere { hypervisor, cause: error.to_string() })
 }
 
