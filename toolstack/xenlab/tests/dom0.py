@@ -50,12 +50,17 @@ class Dom0(Lab):
         cmdline = f"ip={address}/24 port={HTTP} name={{name}} {words}"
         return domain(address, memory_mib, bridge, image=image, cmdline=cmdline), address
 
-    def linux(self):
+    def linux(self, mode="pv"):
         """The same of a Linux guest."""
         address = self.address()
         cmdline = f"console=hvc0 quiet guestip={address}"
-        kernel = dict(image=LINUX, ramdisk=LINUX_INITRD, cmdline=cmdline)
+        kernel = dict(image=LINUX, ramdisk=LINUX_INITRD, cmdline=cmdline, mode=mode)
         return domain(address, 128, BRIDGE, **kernel), address
+
+    def disk(self, line):
+        """The `disks` of a guest that has one, which begins with this line: a file here."""
+        path = self.write("disk", f"{line}\n".ljust(1 << 20, "\0"))
+        return f'disks = [{{ source = "{path}", device = "xvda", read_only = true }}]'
 
     def serve_guest(self, name, guest, settings="", port=HTTP):
         """A service with a proxy, patient enough for this machine."""

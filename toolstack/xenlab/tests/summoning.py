@@ -2,14 +2,13 @@
 
 import concurrent.futures
 import json
-import os
 import re
 import signal
 import subprocess
 import time
 
 from lab import SERVE, Skipped, connect, curl, ensure, receive, receive_all, until
-from dom0 import BOOT_S, BRIDGE, COUNTER, CROWD_S, HTTP, domains
+from dom0 import BOOT_S, BRIDGE, COUNTER, CROWD_S, HTTP, UNIKERNEL, domains, output
 
 ADMIN = 0
 
@@ -68,16 +67,63 @@ def boots_linux(lab):
 
 def reads_its_disk(lab):
     """Linux reads a disk that is a file here; its loop device goes with it"""
-    with open(os.path.join(lab.dir, "disk"), "wb") as disk:
-        disk.write(b"what the disk says\n".ljust(1 << 20, b"\0"))
     guest, address = lab.linux()
-    guest += f'\ndisks = [{{ source = "{disk.name}", device = "xvda", read_only = true }}]'
+    guest += "\n" + lab.disk("what the disk says")
     front = lab.serve_guest("linux", guest, 'idle = "5m"')
     page, code = curl(front, BOOT_S)
     ensure(page and address in page, f"it serves {page!r}, curl {code}")
-    page = subprocess.run(["curl", "-sS", f"http://{address}/disk"], capture_output=True).stdout
-    ensure(page == b"what the disk says\n", f"its disk says {page!r}")
+    page = output("curl", "-sS", f"http://{address}/disk")
+    ensure(page == "what the disk says\n", f"its disk says {page!r}")
     lab.ask("stop", "--how", "destroy", "linux")
+    lab.ensure_no_traces()
+
+
+def boots_pvh(lab):
+    """Linux as a PVH guest: all its VCPUs, its disk, its word that it is ready; it goes when asked"""
+    lab.ready = '{ xenstore = "data/ready" }'
+    guest, address = lab.linux("pvh")
+    guest += "\nvcpus = 2\n" + lab.disk("what the disk says")
+    front = lab.serve_guest("linux", guest, 'idle = "5m"')
+    ensure(address in get_page(front), "another's page")
+    for path, text in (("disk", "what the disk says\n"), ("kind", "PVH 2\n")):
+        page = output("curl", "-sS", f"http://{address}/{path}")
+        ensure(page == text, f"/{path} says {page!r}")
+    lab.ask("stop", "--how", "shutdown", "linux")
+    ensure(asleep(lab, "linux"), f"after its shutdown it is {lab.state('linux')}")
+    lab.ensure_no_traces()
+
+
+def takes_any_xl_cfg(lab):
+    """an xl.cfg of an administrator's, as it is: it is ready by its key, serves, and goes when idle"""
+    if lab.hypervisor != "xl":
+        raise Skipped("only the hypervisor xl takes an xl.cfg")
+    lab.ready = '{ xenstore = "data/ready" }'
+    address, weight = lab.address(), 512
+    config = lab.write("old.cfg", f"""
+# What no spec of ours says: a weight, a way to put a list, what is done at a crash.
+name = "old-name"
+uuid = "00000000-1111-4222-8333-444444444444"
+type = "pv"
+kernel = '{UNIKERNEL}'
+extra = "ip={address}/24 name=old"
+memory = 8
+cpu_weight = {weight}
+on_crash = "preserve"
+vif = [
+    'mac=00:16:3e:0d:0e:0f,bridge={BRIDGE}',
+]
+""")
+    guest = f'guest = {{ xl = {{ config = "{config}" }} }}\naddress = "{address}"'
+    front = lab.serve_guest("old", guest, 'idle = "5s"\nttl = "1s"')
+    page = get_page(front)
+    ensure("Hello from old." in page and f"address: {address}" in page, f"the page is {page!r}")
+    number = lab.domain("old")["id"]
+    ensure(domains() == {("old", number)}, f"there are {domains()}")
+    said = output("xl", "sched-credit2", "-d", str(number)).split()
+    ensure(str(weight) in said, f"its weight is not {weight}: {said}")
+    mac = output("xenstore-read", f"/local/domain/{number}/device/vif/0/mac").strip()
+    ensure(mac == "00:16:3e:0d:0e:0f", f"its interface is {mac}")
+    until("it sleeps when nobody needs it", lambda: asleep(lab, "old"), BOOT_S)
     lab.ensure_no_traces()
 
 
@@ -203,6 +249,6 @@ def count(client, word):
 
 
 CHECKS = [
-    boots_unikernel, boots_linux, reads_its_disk, ten_at_once, direct_front, idle_stop,
-    what_is_recorded, suspend, shells,
+    boots_unikernel, boots_linux, reads_its_disk, boots_pvh, takes_any_xl_cfg, ten_at_once,
+    direct_front, idle_stop, what_is_recorded, suspend, shells,
 ]

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use jitsu_proto::{DomainSpec, Guest, Mode, Name};
 
+use super::acpi;
 use super::disk::{self, Held};
 use super::entries::{self, Interface, Step, script_path};
 use super::image::{Blob, ImageError};
 use super::link::{self, Links};
 use super::saved::Header;
-use super::sys::{Rings, Shape};
+use super::sys::{Image, Rings, Shape};
 use super::{HYPERVISOR, Ours, Shared, Suspending, refused};
 use crate::hypervisor::xen::{Tag, cmdline};
 use crate::hypervisor::{Handle, HypervisorError};
@@ -65,10 +66,18 @@ impl Shared {
             None => self.begin(mode == Mode::Pvh, spec.memory_mib, spec.vcpus)?,
         };
         let build = |begun: &Begun| {
-            let ramdisk = load.ramdisk.as_deref().map(Blob::bytes);
-            let (kernel, frames) = (load.kernel.bytes(), begun.frames.as_deref());
-            let built =
-                self.xen.build(begun.domid, &begun.shape, kernel, ramdisk, &load.cmdline, frames);
+            // A PV guest has no use for them, and may have more VCPUs.
+            let acpi = match mode {
+                Mode::Pvh => acpi::tables(begun.shape.vcpus),
+                Mode::Pv => Vec::new(),
+            };
+            let image = Image {
+                kernel: load.kernel.bytes(),
+                ramdisk: load.ramdisk.as_deref().map(Blob::bytes),
+                cmdline: &load.cmdline,
+                acpi: &acpi,
+            };
+            let built = self.xen.build(begun.domid, &begun.shape, &image, begun.frames.as_deref());
             built.map_err(refused("loading the image"))
         };
         self.finish(name, spec, parts, &begun, build, entries::NEW)

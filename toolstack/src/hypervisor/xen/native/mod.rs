@@ -10,6 +10,7 @@
 //!                                         └──▶ XenStore, vifs, vbds ───────┴──▶ introduced, built
 //! ```
 
+mod acpi;
 mod disk;
 mod end;
 mod entries;

@@ -15,10 +15,8 @@
 /* xl's slack for what the hypervisor accounts to a domain besides its memory
  * (LIBXL_MAXMEM_CONSTANT, tools/libs/light/libxl_internal.h). */
 #define SLACK_KIB 1024
-/* The guest-physical addresses that a PVH domain's RAM must stay below
- * (xen/include/public/arch-x86/hvm/start_info.h, xen/include/public/hvm/e820.h). */
+/* A guest-physical address that a PVH domain's RAM must stay below. */
 #define LAPIC_BASE 0xfee00000ull
-#define ACPI_BASE 0xfc000000ull
 #define GIB_4 (1ull << 32)
 
 struct xen {
@@ -244,13 +242,17 @@ int jitsu_xen_unpack(struct xen *xen, const void *kernel, size_t bytes, void **e
     return result;
 }
 
-/* How a PVH domain's memory is laid out: RAM, the hole below 4 GiB, more RAM. */
-static void lay_out(struct xc_dom_image *dom, const struct shape *shape, struct e820entry *map)
+/* How a PVH domain's memory is laid out: RAM, the hole below 4 GiB with the ACPI tables in it, more
+ * RAM. */
+static void lay_out(struct xc_dom_image *dom, const struct shape *shape, const struct image *image,
+                    struct e820entry *map)
 {
     uint64_t memory = (uint64_t)shape->memory_mib << 20;
     uint64_t special = (uint64_t)(X86_HVM_END_SPECIAL_REGION - X86_HVM_NR_SPECIAL_PAGES)
                        << XC_PAGE_SHIFT;
-    uint64_t hole = special < ACPI_BASE ? special : ACPI_BASE;
+    uint64_t acpi = image->acpi_address;
+    uint64_t acpi_size = (image->acpi_bytes + XC_PAGE_SIZE - 1) & XC_PAGE_MASK;
+    uint64_t hole = special < acpi ? special : acpi;
     hole = hole < LAPIC_BASE ? hole : LAPIC_BASE;
     dom->container_type = XC_DOM_HVM_CONTAINER;
     dom->target_pages = memory >> XC_PAGE_SHIFT;
@@ -259,11 +261,16 @@ static void lay_out(struct xc_dom_image *dom, const struct shape *shape, struct 
     dom->lowmem_end = memory < hole ? memory : hole;
     dom->highmem_end = memory < hole ? 0 : GIB_4 + (memory - hole);
     map[0] = (struct e820entry){ 0, dom->lowmem_end, E820_RAM };
-    map[1] = (struct e820entry){ special, (uint64_t)X86_HVM_NR_SPECIAL_PAGES << XC_PAGE_SHIFT,
+    map[1] = (struct e820entry){ acpi, acpi_size, E820_ACPI };
+    map[2] = (struct e820entry){ special, (uint64_t)X86_HVM_NR_SPECIAL_PAGES << XC_PAGE_SHIFT,
                                  E820_RESERVED };
-    map[2] = (struct e820entry){ GIB_4, dom->highmem_end - GIB_4, E820_RAM };
+    map[3] = (struct e820entry){ GIB_4, dom->highmem_end - GIB_4, E820_RAM };
     dom->e820 = map;
-    dom->e820_entries = dom->highmem_end ? 3 : 2;
+    dom->e820_entries = dom->highmem_end ? 4 : 3;
+    /* The library gives them memory, and tells the guest where the first is. */
+    dom->acpi_modules[0].data = (uint8_t *)image->acpi;
+    dom->acpi_modules[0].length = image->acpi_bytes;
+    dom->acpi_modules[0].guest_addr_out = acpi;
 }
 
 /* The event channels to XenStore and console, before the guest. */
@@ -285,7 +292,7 @@ int jitsu_xen_build(struct xen *xen, uint32_t domid, const struct shape *shape,
                     struct rings *rings)
 {
     begin();
-    struct e820entry map[3];
+    struct e820entry map[4];
     struct xc_dom_image *dom = xc_dom_allocate(xen->xch, cmdline, NULL);
     if (!dom)
         return failed();
@@ -297,7 +304,7 @@ int jitsu_xen_build(struct xen *xen, uint32_t domid, const struct shape *shape,
     dom->console_evtchn = rings->console_port;
     dom->xenstore_evtchn = rings->store_port;
     if (shape->is_pvh)
-        lay_out(dom, shape, map);
+        lay_out(dom, shape, image, map);
     result = -EINVAL;
     if (xc_dom_kernel_mem(dom, image->kernel, image->kernel_bytes) ||
         (image->ramdisk &&

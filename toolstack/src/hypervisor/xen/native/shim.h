@@ -22,12 +22,15 @@ struct shape {
     uint32_t is_pvh;
 };
 
-/* A kernel and its modules, in memory for as long as domains are built from it. */
+/* A kernel and its modules, in memory for as long as a domain is built from it. */
 struct image {
     const void *kernel;
     size_t kernel_bytes;
     const void *ramdisk; /* NULL: none */
     size_t ramdisk_bytes;
+    const void *acpi; /* a PVH domain's tables; the first is the RSDP */
+    size_t acpi_bytes;
+    uint64_t acpi_address; /* guest-physical */
 };
 
 /* Where a domain's two first rings are. */

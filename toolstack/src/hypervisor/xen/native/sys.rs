@@ -5,10 +5,12 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
+
+use super::acpi;
 
 /// See `struct shape` in `shim.h`.
 #[repr(C)]
@@ -72,12 +74,24 @@ impl Info {
     }
 }
 
+/// What is loaded into a domain.
+pub(super) struct Image<'a> {
+    pub(super) kernel: &'a [u8],
+    pub(super) ramdisk: Option<&'a [u8]>,
+    pub(super) cmdline: &'a CStr,
+    /// What [`acpi::tables`] gives; not looked at for a PV domain.
+    pub(super) acpi: &'a [u8],
+}
+
 #[repr(C)]
 struct RawImage {
     kernel: *const c_void,
     kernel_bytes: usize,
     ramdisk: *const c_void,
     ramdisk_bytes: usize,
+    acpi: *const c_void,
+    acpi_bytes: usize,
+    acpi_address: u64,
 }
 
 /// `struct xen` of `shim.c`.
@@ -255,11 +269,10 @@ impl Hypercalls {
         &self,
         domid: u32,
         shape: &Shape,
-        kernel: &[u8],
-        ramdisk: Option<&[u8]>,
-        cmdline: &CString,
+        image: &Image<'_>,
         frames: Option<&[u64]>,
     ) -> Result<Rings, Refused> {
+        let Image { kernel, ramdisk, cmdline, acpi } = image;
         let pages = shape.memory_mib as usize * PAGES_PER_MIB;
         assert!(frames.is_none_or(|frames| frames.len() == pages), "BUG: a frame for each page");
         let image = RawImage {
@@ -267,9 +280,12 @@ impl Hypercalls {
             kernel_bytes: kernel.len(),
             ramdisk: ramdisk.map_or(std::ptr::null(), |bytes| bytes.as_ptr().cast()),
             ramdisk_bytes: ramdisk.map_or(0, <[u8]>::len),
+            acpi: acpi.as_ptr().cast(),
+            acpi_bytes: acpi.len(),
+            acpi_address: acpi::ADDRESS,
         };
         let mut rings = Rings::default();
-        // SAFETY: all live for the call, and the library only reads kernel, ramdisk and frames.
+        // SAFETY: all live for the call, and the library only reads what the image has, and frames.
         let returned = unsafe {
             jitsu_xen_build(
                 self.xen.as_ptr(),
