@@ -98,7 +98,7 @@ struct Bench {
 impl Bench {
     fn new(n: u64, contents: Contents) -> Bench {
         let backend = Arc::new(Counted::default());
-        let store = Store::open(backend.clone()).expect("an empty store");
+        let store = Store::on(backend.clone()).expect("an empty store");
         let bench = Bench { backend, store, n };
         let base = bench.set("main", contents);
         let mut batch = bench.store.batch();
@@ -123,7 +123,7 @@ impl Bench {
 
     /// Does something some times, and prints what it costs on average. Nothing is loaded before.
     fn measure(&mut self, what: &str, times: u64, mut edit: impl FnMut(&Bench)) {
-        self.store = Store::open(self.backend.clone()).expect("the same store");
+        self.store = Store::on(self.backend.clone()).expect("the same store");
         let taken = |count: &AtomicU64| count.swap(0, Ordering::Relaxed) as f64 / times as f64;
         let _before = (taken(&self.backend.reads), taken(&self.backend.writes));
         let start = Instant::now();

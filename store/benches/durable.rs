@@ -31,7 +31,7 @@ fn main() {
 
 fn open(folder: &FilePath, name: &str) -> Store {
     let log = Log::open(folder.join(name), LogOptions::default()).expect("a fresh log");
-    Store::open(Arc::new(log)).expect("an empty store")
+    Store::on(Arc::new(log)).expect("an empty store")
 }
 
 fn branch(name: &str) -> BranchName {

@@ -6,15 +6,13 @@
 #![expect(clippy::print_stdout, reason = "it is there to be looked at")]
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jitsu_store::backend::{Log, LogOptions};
 use jitsu_store::{BranchName, Contents, Merged, Meta, Path, Store};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).unwrap_or_else(|| "target/fork_and_merge".into());
-    let store = Store::open(Arc::new(Log::open(&folder, LogOptions::default())?))?;
+    let store = Store::open(&folder)?;
     let (main, fork) = (BranchName::new("main")?, BranchName::new("fork")?);
     let (wanted, visits): (Path, Path) = ("www/wanted".parse()?, "www/visits".parse()?);
 

@@ -18,7 +18,7 @@ use crate::tree::node::Node;
 /// ```
 /// use jitsu_store::{BranchName, Meta, Store, Tree, backend::{Backend, Memory}};
 /// let backend = std::sync::Arc::new(Memory::new());
-/// let store = Store::open(backend.clone())?;
+/// let store = Store::on(backend.clone())?;
 /// let mut batch = store.batch();
 /// let commit = batch.commit(&BranchName::new("main")?, Tree::empty(), Meta::default())?;
 /// let bytes = backend.get(&commit.id())?.unwrap();

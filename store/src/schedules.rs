@@ -22,7 +22,7 @@ fn in_many_orders(test: fn(Store)) {
 }
 
 fn over_backend() -> Store {
-    Store::open(Arc::new(Memory::new())).unwrap()
+    Store::on(Arc::new(Memory::new())).unwrap()
 }
 
 fn main() -> BranchName {

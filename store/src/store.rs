@@ -2,9 +2,13 @@
 //! how a backend keeps anything, nor how trees merge.
 
 use std::collections::HashMap;
+#[cfg(unix)]
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use crate::backend::{Backend, Source};
+#[cfg(unix)]
+use crate::backend::{Log as LogBackend, LogOptions};
 use crate::batch::{Batch, Merged};
 use crate::cache::Bounded;
 use crate::commit::{Commit, CommitRef, Meta};
@@ -60,9 +64,29 @@ struct Shared {
 type Listener = Box<dyn Fn(&[HeadMoved]) + Send + Sync>;
 
 impl Store {
-    /// A store over a backend. Two stores over one backend see each other's commits, but not
-    /// each other's watches.
-    pub fn open(backend: Arc<dyn Backend>) -> Result<Store, StorageError> {
+    /// The store in a folder, on a [`Log`](crate::backend::Log); begun if there is none. Nobody
+    /// else may have it open to write. Each commit is durable when it is told.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path().join("store");
+    /// use jitsu_store::{BranchName, Contents, Meta, Store, Tree};
+    /// let main = BranchName::new("main")?;
+    /// let path = "greeting".parse()?;
+    /// let set = |tree: &mut Tree| tree.set(&path, Contents::text("hello"));
+    /// Store::open(&folder)?.update(&main, Meta::default(), set)?;
+    /// let tree = Store::open(&folder)?.head(&main)?.unwrap().tree();
+    /// assert_eq!(tree.get(&path)?, Some(Contents::text("hello")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(unix)]
+    pub fn open(folder: impl AsRef<FilePath>) -> Result<Store, StorageError> {
+        Store::on(Arc::new(LogBackend::open(folder, LogOptions::default())?))
+    }
+
+    /// A store on a backend. Two stores on one backend see each other's commits, but not each
+    /// other's watches.
+    pub fn on(backend: Arc<dyn Backend>) -> Result<Store, StorageError> {
         Ok(Store::over(History::Stored(Stored::open(Source::new(backend))?)))
     }
 

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jitsu_proto::{ErrorCode, Name, Role, RpcError, TraceId, Wanted};
-use jitsu_store::backend::{Log, LogOptions};
 use jitsu_store::{BranchName, Commit, StorageError, Store, Tree};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
@@ -244,7 +243,7 @@ impl Daemon {
 }
 
 fn open_store(dir: &std::path::Path) -> Result<Store, StorageError> {
-    Store::open(Arc::new(Log::open(dir, LogOptions::default())?))
+    Store::open(dir)
 }
 
 /// The socket that was passed in, or one of our own and the file to remove after it.

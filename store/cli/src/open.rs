@@ -13,7 +13,7 @@ use jitsu_store::{Meta, Path, StorageError, Store};
 /// Opens a store to look at it, whoever writes to it.
 pub(crate) fn read(folder: &FilePath) -> Result<Store> {
     let log = Log::open_read_only(folder).map_err(|error| told(folder, error))?;
-    Ok(Store::open(Arc::new(log))?)
+    Ok(Store::on(Arc::new(log))?)
 }
 
 /// Opens a store to change it, which has to be there.
@@ -25,7 +25,7 @@ pub(crate) fn change(folder: &FilePath) -> Result<Store> {
 /// Opens a store to change it, and begins one if there is none.
 pub(crate) fn change_or_begin(folder: &FilePath) -> Result<Store> {
     let log = Log::open(folder, LogOptions::default()).map_err(|error| told(folder, error))?;
-    Ok(Store::open(Arc::new(log))?)
+    Ok(Store::on(Arc::new(log))?)
 }
 
 /// A program that is installed beside this one, or else in PATH.

@@ -48,7 +48,7 @@ pub(crate) fn let_go(
     let meta = open::meta(rules(newest, days, &branches));
     let since_ms = days.map(|days| meta.time_ms.saturating_sub(u64::from(days) * DAY_MS));
     let keep = Keep { newest: newest.unwrap_or(0), since_ms, branches };
-    let let_go = Store::open(log.clone())?.let_go(&keep, &meta)?;
+    let let_go = Store::on(log.clone())?.let_go(&keep, &meta)?;
     let collected = log.let_go(&let_go)?;
     let commits = let_go.commits();
     Ok((format!("{commits} commits are without their trees now\n") + &told_of(&collected)).into())

@@ -52,7 +52,7 @@ fn all_of(contents: &Contents) -> Vec<Vec<u8>> {
 /// All objects of a commit of this tree.
 fn all(tree: &Tree) -> Vec<Vec<u8>> {
     let backend = Arc::new(Memory::new());
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     let set = |new: &mut Tree| new.set_tree(&Path::root(), tree.clone());
     let (commit, ()) = store.update(&main_branch(), Meta::default(), set).unwrap();
     below(&*backend, &commit.id())

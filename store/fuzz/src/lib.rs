@@ -93,7 +93,7 @@ pub fn below(backend: &dyn Backend, top: &Id) -> Vec<Vec<u8>> {
 /// A store with two branches that have something in common.
 pub fn sample() -> (Arc<Memory>, Store) {
     let backend = Arc::new(Memory::new());
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     for (to, at, value) in [("main", "a/b", "1"), ("main", "c", "2"), ("side", "a/d", "3")] {
         write(&store, to, at, value);
     }

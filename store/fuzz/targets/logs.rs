@@ -100,7 +100,7 @@ fn small() -> LogOptions {
 fn sample() -> Sample {
     let disk = Arc::new(SimDisk::new());
     let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
-    let store = Store::open(log.clone()).unwrap();
+    let store = Store::on(log.clone()).unwrap();
     let mut heads: BTreeMap<BranchName, BTreeSet<Id>> = BTreeMap::new();
     for n in 0..8 {
         write(&store, &format!("b{}", n % 2), &format!("a/{n}"), &"long ".repeat(n * 7 % 9));
@@ -175,7 +175,7 @@ fn check(log: &Log) {
 fn go_on(disk: &Arc<SimDisk>) {
     let open = || Log::open_on(disk.clone(), small());
     let branch: BranchName = "new".parse().unwrap();
-    let Ok(store) = open().and_then(|log| Store::open(Arc::new(log))) else { return };
+    let Ok(store) = open().and_then(|log| Store::on(Arc::new(log))) else { return };
     let set = |tree: &mut Tree| tree.set(&"a".parse().unwrap(), Contents::text("b"));
     let Ok((commit, ())) = store.update(&branch, Meta::default(), set) else { return };
     drop(store);

@@ -44,7 +44,7 @@ fn commit_of(tree: &Id) -> Vec<u8> {
 
 /// Reads a commit and changes what it holds, also together with the one before.
 fn see(backend: &Arc<Memory>, id: &Id, before: Option<Commit>) -> Option<Commit> {
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     let commit = store.commit(id).ok().flatten()?;
     store.log(id).take(READ_MAX).for_each(drop);
     let tree = commit.tree();

@@ -217,7 +217,7 @@ impl World {
 
     fn open(&mut self) {
         let log = Log::open_on(self.disk.clone(), options()).unwrap();
-        self.store = Some(Store::open(Arc::new(log)).unwrap());
+        self.store = Some(Store::on(Arc::new(log)).unwrap());
         let held = self.held();
         if self.maybe.take().is_some_and(|maybe| maybe == held) {
             self.model = held;

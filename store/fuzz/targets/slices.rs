@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
 
 fn take(slice: &[u8]) {
     let backend = Arc::new(Memory::new());
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     let taken = store.import_slice(&mut &slice[..]);
     let values = Store::memory();
     let again = values.import_slice(&mut &slice[..]);

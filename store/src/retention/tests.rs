@@ -116,7 +116,7 @@ proptest! {
         named in prop::collection::vec((0..BRANCHES).prop_map(name), 0..2),
     ) {
         let backend = Arc::new(Memory::new());
-        let store = Store::open(backend.clone()).unwrap();
+        let store = Store::on(backend.clone()).unwrap();
         for (action, time_ms) in actions {
             act(&store, action, time_ms);
         }
@@ -136,7 +136,7 @@ proptest! {
 #[test]
 fn of_a_long_line_little_is_kept() {
     let backend = Arc::new(Memory::new());
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     (0..1000).for_each(|time| act(&store, Action::Commit(0), time));
     (0..1000).for_each(|time| act(&store, Action::Merge(1, 0), 1000 + time));
     act(&store, Action::Commit(0), 3000);
@@ -151,7 +151,7 @@ fn of_a_long_line_little_is_kept() {
 #[test]
 fn of_subjects_that_are_merged_one_by_one_little_is_kept() {
     let backend = Arc::new(Memory::new());
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     for time in 0..600 {
         let subject = 1 + time as usize % (BRANCHES - 1);
         act(&store, Action::Commit(subject), time);

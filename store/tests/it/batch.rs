@@ -142,7 +142,7 @@ fn concurrent_updates_all_arrive() {
 
 #[test]
 fn two_commits_that_are_alike_are_one() {
-    for store in [Store::memory(), Store::open(Arc::new(Memory::new())).unwrap()] {
+    for store in [Store::memory(), Store::on(Arc::new(Memory::new())).unwrap()] {
         let base = write(&store, "main", "a", "1", 1);
         let mut batch = store.batch();
         batch.set(&branch("side"), &base).unwrap();

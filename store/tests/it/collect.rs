@@ -27,7 +27,7 @@ fn with_garbage() -> (Arc<SimDisk>, Arc<Log>, Store) {
 fn with_options(options: LogOptions) -> (Arc<SimDisk>, Arc<Log>, Store) {
     let disk = Arc::new(SimDisk::new());
     let log = Arc::new(Log::open_on(disk.clone(), options).unwrap());
-    let store = Store::open(log.clone()).unwrap();
+    let store = Store::on(log.clone()).unwrap();
     for n in 0..24 {
         let on = format!("b{}", n % 3);
         write(&store, &on, &format!("a/{}", n % 5), &format!("{n} {}", "long ".repeat(60)), n);
@@ -56,7 +56,7 @@ fn check(disk: &SimDisk, store: &Store, what: &str) {
     // Each takes its turn.
     let disk = Arc::new(disk.crash(LEFT[what.len() % LEFT.len()]));
     let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
-    assert_eq!(walk(&Store::open(log).unwrap()), heads, "{what}");
+    assert_eq!(walk(&Store::on(log).unwrap()), heads, "{what}");
     let report = fsck_on(&*disk).unwrap();
     assert!(report.is_whole() && report.flaws.is_empty(), "{what}: {report:?}");
 }
@@ -302,7 +302,7 @@ fn a_collection_that_fails_leaves_all_as_it_was() {
     for operation in 0..whole.operations() {
         let disk = Arc::new(began.crash(Left::All));
         let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
-        let store = Store::open(log.clone()).unwrap();
+        let store = Store::on(log.clone()).unwrap();
         let before = walk(&store);
         // Full at some operation of the collection, and with room again behind it.
         disk.fill_at(Some(disk.used() + operation as usize * 150));
@@ -325,7 +325,7 @@ fn an_index_that_is_damaged_meanwhile_is_made_again() {
         for at in (0..disk.bytes_of(LogFile::Run(run)).len()).step_by(97) {
             let disk = Arc::new(disk.crash(Left::All));
             let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
-            let store = Store::open(log.clone()).unwrap();
+            let store = Store::on(log.clone()).unwrap();
             let before = walk(&store);
             if !disk.runs().contains(&run) {
                 continue;
@@ -344,7 +344,7 @@ fn threads_write_and_read_while_it_is_collected_again_and_again() {
     let mut options = small();
     options.segment_bytes = 20_000;
     let log = Arc::new(Log::open(folder.path(), options).unwrap());
-    let store = Store::open(log.clone()).unwrap();
+    let store = Store::on(log.clone()).unwrap();
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..3)
@@ -376,7 +376,7 @@ fn threads_write_and_read_while_it_is_collected_again_and_again() {
         assert_eq!(store.log(head).count(), 120, "{name}");
     }
     drop((store, log));
-    let again = Store::open(Arc::new(Log::open(folder.path(), small()).unwrap())).unwrap();
+    let again = Store::on(Arc::new(Log::open(folder.path(), small()).unwrap())).unwrap();
     assert_eq!(walk(&again), heads);
 }
 
@@ -405,7 +405,7 @@ fn collected_process() {
     }));
     let folder: &FilePath = folder.as_ref();
     let log = Arc::new(Log::open(folder, killed_options()).unwrap());
-    let store = Store::open(log.clone()).unwrap();
+    let store = Store::on(log.clone()).unwrap();
     std::thread::scope(|scope| {
         for writer in 0..2 {
             let store = &store;
@@ -444,7 +444,7 @@ fn collections_beside_writers_that_are_killed_lose_nothing() {
         let last: HashMap<String, Id> =
             run_and_kill(folder.path(), "collect::collected_process", after);
         let log = Log::open(folder.path(), killed_options()).unwrap();
-        let store = Store::open(Arc::new(log)).unwrap();
+        let store = Store::on(Arc::new(log)).unwrap();
         walk(&store);
         for (name, id) in &last {
             let head = store.head(&branch(name)).unwrap().unwrap().id();

@@ -134,7 +134,7 @@ fn concurrent_publishers_of_one_branch_win_one_at_a_time() {
 #[test]
 fn a_store_works_on_it() {
     on_all(|backend| {
-        let store = Store::open(backend.clone()).unwrap();
+        let store = Store::on(backend.clone()).unwrap();
         let first = write(&store, "main", "a/b", "1", 1);
         write(&store, "side", "a/c", "2", 2);
         let mut batch = store.batch();
@@ -143,7 +143,7 @@ fn a_store_works_on_it() {
         batch.publish().unwrap();
         assert_eq!(commit.parents(), [first.id(), side.id()]);
         // Another store over the same backend reads it all from there.
-        let other = Store::open(backend).unwrap();
+        let other = Store::on(backend).unwrap();
         let head = other.head(&branch("main")).unwrap().unwrap();
         assert_eq!(head.id(), commit.id());
         assert_eq!(head.meta(), commit.meta());

@@ -70,23 +70,23 @@ fn any_write_of_a_backend_may_fail() {
     ];
     for make in kinds {
         let whole = Arc::new(Faulty::new(make(), u64::MAX, Fault::Fail));
-        script(&Store::open(whole.clone()).unwrap(), &mut Seen::default()).unwrap();
+        script(&Store::on(whole.clone()).unwrap(), &mut Seen::default()).unwrap();
         assert!(whole.writes() > 50);
         for n in 0..whole.writes() {
             for fault in [Fault::Fail, Fault::Tear] {
                 let inner = make();
                 let faulty = Arc::new(Faulty::new(inner.clone(), n, fault));
                 let mut seen = Seen::default();
-                let ended = script(&Store::open(faulty).unwrap(), &mut seen);
+                let ended = script(&Store::on(faulty).unwrap(), &mut seen);
                 assert!(matches!(ended, Err(StorageError::Injected)), "{ended:?}");
-                check(&Store::open(inner).unwrap(), &seen, &format!("{fault:?} at write {n}"));
+                check(&Store::on(inner).unwrap(), &seen, &format!("{fault:?} at write {n}"));
             }
         }
     }
 }
 
 fn run_on(disk: &Arc<SimDisk>, seen: &mut Seen) -> Result<(), StorageError> {
-    let store = Store::open(Arc::new(Log::open_on(disk.clone(), small())?))?;
+    let store = Store::on(Arc::new(Log::open_on(disk.clone(), small())?))?;
     script(&store, seen)
 }
 
@@ -110,11 +110,11 @@ fn the_power_may_go_at_any_operation_of_the_disk() {
                 let disk = Arc::new(disk.crash(left));
                 let log = Log::open_on(disk.clone(), small());
                 let log = log.unwrap_or_else(|error| panic!("{what}: {error}"));
-                check(&Store::open(Arc::new(log)).unwrap(), &seen, &what);
+                check(&Store::on(Arc::new(log)).unwrap(), &seen, &what);
                 assert_eq!(fsck_on(&*disk).unwrap().index, [], "{what}");
                 // And it can be gone on with, from whichever it was.
                 let log = Arc::new(Log::open_on(disk, small()).unwrap());
-                let store = Store::open(log).unwrap();
+                let store = Store::on(log).unwrap();
                 let acknowledged = walk(&store);
                 let mut again = Seen { acknowledged, ..Seen::default() };
                 script(&store, &mut again).unwrap();
@@ -132,7 +132,7 @@ fn what_was_found_when_a_log_was_opened_is_durable_with_what_comes_next() {
     let mut options = LogOptions::default();
     // Each frame ends a file.
     options.segment_bytes = 1;
-    let open = |disk| Store::open(Arc::new(Log::open_on(disk, options.clone()).unwrap())).unwrap();
+    let open = |disk| Store::on(Arc::new(Log::open_on(disk, options.clone()).unwrap())).unwrap();
     let store = open(disk.clone());
     write(&store, "main", "a", "1", 1);
     disk.fail_sync(true);

@@ -21,7 +21,7 @@ const RECORD_HEADER: usize = 9 + 32;
 fn written(options: LogOptions) -> (Arc<SimDisk>, Held) {
     let disk = Arc::new(SimDisk::new());
     let log = Arc::new(Log::open_on(disk.clone(), options).unwrap());
-    let store = Store::open(log.clone()).unwrap();
+    let store = Store::on(log.clone()).unwrap();
     for n in 0..12 {
         let on = format!("b{}", n % 2);
         write(&store, &on, &format!("a/{n}"), &format!("{n} {}", "long ".repeat(n % 9)), n as u64);
@@ -72,7 +72,7 @@ fn repaired(
         }
     }
     // Every history can be read to its end.
-    let heads = walk(&Store::open(log).unwrap());
+    let heads = walk(&Store::on(log).unwrap());
     let report = fsck_on(&*to).unwrap();
     assert!(report.flaws.is_empty(), "{what}: {report:?}");
     heads
@@ -204,7 +204,7 @@ fn a_head_record_that_someone_stored_is_not_believed() {
     let (disk, held) = written(small());
     let forged = disk.bytes(1);
     let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
-    let store = Store::open(log).unwrap();
+    let store = Store::on(log).unwrap();
     let contents = Contents::Bytes(forged.clone().into());
     store.update(&branch("main"), at(30), |tree| tree.set(&path("x"), contents.clone())).unwrap();
     let files = 2..=fsck_on(&*disk).unwrap().files as u32;
@@ -257,7 +257,7 @@ proptest! {
 fn what_a_branch_shares_is_counted_apart() {
     let disk = Arc::new(SimDisk::new());
     let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
-    let store = Store::open(log.clone()).unwrap();
+    let store = Store::on(log.clone()).unwrap();
     let first = write(&store, "main", "a", &"1".repeat(300), 1);
     let mut batch = store.batch();
     batch.set(&branch("plan"), &first).unwrap();

@@ -17,7 +17,7 @@ use crate::kill::{FOLDER, run_and_kill};
 const KILLS: usize = 200;
 
 fn open(disk: &Arc<SimDisk>) -> Store {
-    Store::open(Arc::new(Log::open_on(disk.clone(), small()).unwrap())).unwrap()
+    Store::on(Arc::new(Log::open_on(disk.clone(), small()).unwrap())).unwrap()
 }
 
 /// Every commit of every branch, with all of its contents.
@@ -177,18 +177,18 @@ fn a_reader_that_is_open_goes_on_and_a_folder_without_a_store_stays_without() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(gc(folder.path(), small()), Err(StorageError::NoStore { .. })));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    let store = Store::open(Arc::new(Log::open(folder.path(), small()).unwrap())).unwrap();
+    let store = Store::on(Arc::new(Log::open(folder.path(), small()).unwrap())).unwrap();
     for n in 0..20 {
         write(&store, ["main", "plan"][n % 2], "a", &format!("{n}").repeat(300), n as u64);
     }
-    let reader = Store::open(Arc::new(Log::open_read_only(folder.path()).unwrap())).unwrap();
+    let reader = Store::on(Arc::new(Log::open_read_only(folder.path()).unwrap())).unwrap();
     let before = histories(&store);
     delete(&store, "plan");
     assert!(matches!(gc(folder.path(), small()), Err(StorageError::Locked { .. })));
     drop(store);
     assert!(gc(folder.path(), small()).unwrap().removed.objects > 0);
     assert_eq!(histories(&reader), before);
-    let after = Store::open(Arc::new(Log::open_read_only(folder.path()).unwrap())).unwrap();
+    let after = Store::on(Arc::new(Log::open_read_only(folder.path()).unwrap())).unwrap();
     assert_eq!(histories(&after).len(), before.len() / 2);
 }
 
@@ -206,7 +206,7 @@ fn collecting_process() {
         let _ = std::io::stdout().lock().write_all(format!("\n{line}\n").as_bytes());
     };
     for n in 0.. {
-        let store = Store::open(Arc::new(Log::open(folder, small()).unwrap())).unwrap();
+        let store = Store::on(Arc::new(Log::open(folder, small()).unwrap())).unwrap();
         let at = format!("a/{}", n % 7);
         // Nothing of the store may be held while it is collected.
         let commit = write(&store, "kept", &at, &format!("{n} ").repeat(100), n).id();
@@ -231,7 +231,7 @@ fn collections_that_are_killed_lose_nothing() {
         }
         let last: HashMap<String, Id> =
             run_and_kill(folder.path(), "gc::collecting_process", 1 + kill % 5);
-        let store = Store::open(Arc::new(Log::open(folder.path(), small()).unwrap())).unwrap();
+        let store = Store::on(Arc::new(Log::open(folder.path(), small()).unwrap())).unwrap();
         let head = store.head(&branch("kept")).unwrap().unwrap().id();
         assert!(store.is_ancestor(&last["kept"], &head).unwrap(), "kill {kill}");
         histories(&store);

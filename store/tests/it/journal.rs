@@ -59,7 +59,7 @@ proptest! {
         let (mut model, mut next) = (Vec::new(), 0);
         for times in groups {
             // Each time a store that remembers nothing, so that all is loaded again.
-            let store = Store::open(backend.clone()).unwrap();
+            let store = Store::on(backend.clone()).unwrap();
             let mut batch = store.batch();
             let new: Vec<Entry> = times.into_iter().zip(next..).collect();
             next += new.len() as i64;
@@ -72,7 +72,7 @@ proptest! {
         }
         model.sort_by_key(|(time, _)| *time);
         model.reverse();
-        let store = Store::open(backend).unwrap();
+        let store = Store::on(backend).unwrap();
         let journal = get(&store.head(&branch("main")).unwrap().unwrap().tree());
         prop_assert_eq!(entries(&journal), model);
     }
@@ -86,7 +86,7 @@ proptest! {
         let mut known: BTreeMap<Id, BTreeSet<usize>> = BTreeMap::new();
         let (mut heads, mut all) = ([None; 3], Vec::new());
         for (on, from, times, time) in actions {
-            let store = Store::open(backend.clone()).unwrap();
+            let store = Store::on(backend.clone()).unwrap();
             let mut batch = store.batch();
             let name = |number: usize| format!("branch/{number}");
             let before = heads[on].map(|head: Id| known[&head].clone()).unwrap_or_default();
@@ -133,7 +133,7 @@ proptest! {
 #[test]
 fn adding_an_entry_costs_about_one_object() {
     let backend = Arc::new(Counted::default());
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     let mut batch = store.batch();
     let many: Vec<Entry> = (0..50_000).map(|it| (it, it as i64)).collect();
     append(&mut batch, "main", 0, &many);
@@ -154,7 +154,7 @@ fn adding_an_entry_costs_about_one_object() {
 fn a_merge_costs_what_was_added() {
     for n in [1000, 100_000] {
         let backend = Arc::new(Counted::default());
-        let store = Store::open(backend.clone()).unwrap();
+        let store = Store::on(backend.clone()).unwrap();
         let mut batch = store.batch();
         let many: Vec<Entry> = (0..n).map(|it| (it, it as i64)).collect();
         let base = append(&mut batch, "main", 0, &many);
@@ -163,7 +163,7 @@ fn a_merge_costs_what_was_added() {
         append(&mut batch, "main", 1, &new(0));
         let side = append(&mut batch, "side", 2, &new(1));
         batch.publish().unwrap();
-        let store = Store::open(backend.clone()).unwrap();
+        let store = Store::on(backend.clone()).unwrap();
         backend.cost();
         let both = merged(store.merge(&branch("main"), &side, at(3)).unwrap());
         let Cost { reads, writes } = backend.cost();

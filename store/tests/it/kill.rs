@@ -20,7 +20,7 @@ const WRITERS: usize = 4;
 fn open(folder: &FilePath) -> Store {
     let mut options = LogOptions::default();
     options.segment_bytes = 20_000;
-    Store::open(Arc::new(Log::open(folder, options).unwrap())).unwrap()
+    Store::on(Arc::new(Log::open(folder, options).unwrap())).unwrap()
 }
 
 /// What the child process does: it writes until it is killed, and says what is durable.

@@ -11,7 +11,7 @@ use crate::disk::{LEFT, Left, SimDisk};
 use crate::fixture::{at, branch, path, text, tree, walk, write};
 
 fn open(disk: Arc<SimDisk>) -> Result<Store, StorageError> {
-    Store::open(Arc::new(Log::open_on(disk, small())?))
+    Store::on(Arc::new(Log::open_on(disk, small())?))
 }
 
 type Heads = BTreeMap<BranchName, Id>;
@@ -51,7 +51,7 @@ fn a_log_that_is_cut_anywhere_holds_a_prefix_of_its_commits() {
     options.segment_bytes = u64::MAX;
     options.unindexed_objects = usize::MAX;
     let log = |disk| Log::open_on(disk, options.clone());
-    let store = Store::open(Arc::new(log(disk.clone()).unwrap())).unwrap();
+    let store = Store::on(Arc::new(log(disk.clone()).unwrap())).unwrap();
     let mut after = vec![(0, Heads::new())];
     for n in 0..8 {
         write(&store, &format!("b{}", n % 3), &format!("a/{n}"), "value", n);
@@ -59,7 +59,7 @@ fn a_log_that_is_cut_anywhere_holds_a_prefix_of_its_commits() {
     }
     for len in 0..=disk.used() {
         let cut = Arc::new(disk.altered(1, |bytes| bytes.truncate(len)));
-        let store = Store::open(Arc::new(log(cut).unwrap())).unwrap();
+        let store = Store::on(Arc::new(log(cut).unwrap())).unwrap();
         let expected = after.iter().rev().find(|(used, _)| *used <= len).unwrap();
         assert_eq!(walk(&store), expected.1, "cut at {len}");
         // And it goes on from there.
@@ -91,7 +91,7 @@ fn damage_in_the_last_file_is_cut_off_only_at_its_end() {
     options.unindexed_objects = usize::MAX;
     let disk = Arc::new(SimDisk::new());
     let log = |disk| Log::open_on(disk, options.clone());
-    let store = Store::open(Arc::new(log(disk.clone()).unwrap())).unwrap();
+    let store = Store::on(Arc::new(log(disk.clone()).unwrap())).unwrap();
     let mut ends = Vec::new();
     for n in 0..6 {
         write(&store, "main", "a", &n.to_string(), n);
@@ -103,7 +103,7 @@ fn damage_in_the_last_file_is_cut_off_only_at_its_end() {
         match log(altered) {
             Ok(log) => {
                 assert!(at >= last.0, "damage at {at} was cut off silently");
-                assert_eq!(walk(&Store::open(Arc::new(log)).unwrap()), last.1);
+                assert_eq!(walk(&Store::on(Arc::new(log)).unwrap()), last.1);
             }
             Err(StorageError::Corrupt { .. }) => assert!(at < last.0, "damage at {at} refused"),
             Err(other) => panic!("damage at {at}: {other}"),
@@ -118,14 +118,13 @@ fn stored_bytes_do_not_pass_for_a_frame() {
     let copy = disk.bytes(1);
     let options = LogOptions::default();
     let disk = Arc::new(SimDisk::new());
-    let store =
-        Store::open(Arc::new(Log::open_on(disk.clone(), options.clone()).unwrap())).unwrap();
+    let store = Store::on(Arc::new(Log::open_on(disk.clone(), options.clone()).unwrap())).unwrap();
     write(&store, "main", "a", "1", 1);
     let (end, heads) = (disk.used(), walk(&store));
     let contents = jitsu_store::Contents::bytes(copy);
     store.update(&branch("main"), at(2), |tree| tree.set(&path("b"), contents.clone())).unwrap();
     let torn = Arc::new(disk.altered(1, |bytes| bytes[end] ^= 1));
-    let store = Store::open(Arc::new(Log::open_on(torn, options).unwrap())).unwrap();
+    let store = Store::on(Arc::new(Log::open_on(torn, options).unwrap())).unwrap();
     assert_eq!(walk(&store), heads);
 }
 
@@ -175,7 +174,7 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_space() {
 fn a_tree_whose_objects_were_refused_is_written_with_the_next_commit() {
     let disk = Arc::new(SimDisk::new());
     let log = Log::open_on(disk.clone(), LogOptions::default()).unwrap();
-    let store = Store::open(Arc::new(log)).unwrap();
+    let store = Store::on(Arc::new(log)).unwrap();
     disk.fill_at(Some(disk.used()));
     let tree = tree(&[("a/b", &"long".repeat(50)), ("a/c", &"other".repeat(50))]);
     let mut batch = store.batch();
@@ -237,7 +236,7 @@ fn many_objects_without_a_commit_do_not_fill_the_memory() {
 fn what_concurrent_publishers_did_is_durable() {
     let disk = Arc::new(SimDisk::new());
     let log = Log::open_on(disk.clone(), LogOptions::default()).unwrap();
-    let store = Store::open(Arc::new(log)).unwrap();
+    let store = Store::on(Arc::new(log)).unwrap();
     std::thread::scope(|scope| {
         for writer in 0..8 {
             let store = &store;

@@ -72,7 +72,7 @@ proptest! {
 
     #[test]
     fn a_map_is_found_as_it_was_left(both in any_both(), removed in 0..8u8) {
-        let store = Store::open(Arc::new(Counted::default())).unwrap();
+        let store = Store::on(Arc::new(Counted::default())).unwrap();
         let mut batch = store.batch();
         let mut tree = Tree::empty();
         tree.set(&path("map"), both.map()).unwrap();

@@ -256,7 +256,7 @@ fn bases_that_conflict_do_not_decide_for_anyone() {
 fn merging_a_subject_costs_what_changed() {
     let disk = Arc::new(SimDisk::new());
     let backend = Log::open_on(disk.clone(), LogOptions::default()).unwrap();
-    let store = Store::open(Arc::new(backend)).unwrap();
+    let store = Store::on(Arc::new(backend)).unwrap();
     let main = branch("main");
     let step = |subject: usize, round: u64| {
         let name = branch(&format!("domain/{subject}"));
@@ -300,7 +300,7 @@ fn step(store: &Store, subject: &str, value: u64) {
 #[test]
 fn merging_a_subject_of_long_ago_does_not_walk_the_history() {
     let backend = Arc::new(Counted::default());
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     for subject in ["quiet", "silent"] {
         step(&store, subject, 0);
     }
@@ -314,7 +314,7 @@ fn merging_a_subject_of_long_ago_does_not_walk_the_history() {
     let warm = backend.gets();
     assert!(warm < 50, "{warm} reads for one subject that was quiet and a new one");
     // One who has just opened the store walks once, and then knows.
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     step(&store, "quiet", 2);
     backend.gets();
     step(&store, "silent", 1);

@@ -267,7 +267,7 @@ proptest! {
         } else {
             Arc::new(Memory::new())
         };
-        let mut store = Store::open(hashed.clone()).unwrap();
+        let mut store = Store::on(hashed.clone()).unwrap();
         let mut model = run(&store, &batches)?;
         check_ancestry(&store, &model);
         if kind == 2 {
@@ -278,7 +278,7 @@ proptest! {
             check_ancestry(&store, &values);
         } else {
             // Another store, which remembers nothing, merges in the same way.
-            store = Store::open(hashed).unwrap();
+            store = Store::on(hashed).unwrap();
         }
         let mut batch = store.batch();
         for (into, from) in (0..BRANCHES).zip((0..BRANCHES).rev()) {
@@ -314,7 +314,7 @@ fn run(store: &Store, batches: &[Together]) -> Result<Model, TestCaseError> {
 #[test]
 fn a_long_criss_cross_counts_everything_once() {
     let backend = Arc::new(Memory::new());
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     let mut model = Model::default();
     let mut batch = store.batch();
     act(&Action::Edit(0, Change::Count(1)), &mut batch, &mut model);
@@ -336,7 +336,7 @@ fn a_long_criss_cross_counts_everything_once() {
         assert_eq!(store.lcas(&new[0], &new[1]).unwrap(), old);
     }
     // One who has not seen the earlier merges has to make all bases anew.
-    let forgetful = Store::open(backend).unwrap();
+    let forgetful = Store::on(backend).unwrap();
     let mut batch = forgetful.batch();
     act(&Action::Merge { into: 0, from: 1 }, &mut batch, &mut model);
     batch.publish().unwrap();

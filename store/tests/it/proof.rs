@@ -22,7 +22,7 @@ fn filled(store: &Store) -> Commit {
 }
 
 fn stores() -> [Store; 2] {
-    [Store::memory(), Store::open(Arc::new(Memory::new())).unwrap()]
+    [Store::memory(), Store::on(Arc::new(Memory::new())).unwrap()]
 }
 
 #[test]

@@ -78,7 +78,7 @@ proptest! {
         steps in prop::collection::vec(any_step(), 1..40),
         bulk in prop_oneof![4 => Just(0usize), 1 => 0..3000usize],
     ) {
-        let store = Store::open(Arc::new(Counted::default())).unwrap();
+        let store = Store::on(Arc::new(Counted::default())).unwrap();
         let (mut queue, mut model) = (of(0..bulk), (0..bulk).collect::<VecDeque<_>>());
         let mut next = bulk;
         for step in steps {
@@ -300,7 +300,7 @@ proptest! {
         let mut model = Model::default();
         for actions in actions.chunks(together) {
             // Each time a store that remembers nothing, so that all is loaded again.
-            let store = Store::open(backend.clone()).unwrap();
+            let store = Store::on(backend.clone()).unwrap();
             let mut batch = store.batch();
             for (action, time) in actions {
                 act(action, *time, &mut batch, &mut model);
@@ -409,11 +409,11 @@ fn average(backend: &Counted, store: &Store, times: u64, edit: impl Fn(&mut Queu
 fn pushing_and_popping_cost_about_one_object() {
     for n in [10, 1000, 100_000] {
         let backend = Arc::new(Counted::default());
-        let store = Store::open(backend.clone()).unwrap();
+        let store = Store::on(backend.clone()).unwrap();
         let mut batch = store.batch();
         change(&mut batch, "main", 0, |queue| *queue = of(0..n));
         batch.publish().unwrap();
-        let store = Store::open(backend.clone()).unwrap();
+        let store = Store::on(backend.clone()).unwrap();
         let times = 320;
         let push = average(&backend, &store, times, |it| it.push(Contents::Counter(1)).unwrap());
         let pop = average(&backend, &store, times, |it| drop(it.pop().unwrap()));
@@ -426,7 +426,7 @@ fn pushing_and_popping_cost_about_one_object() {
 /// What merging two branches that both pushed and popped costs, loaded from nothing.
 fn merge_cost(n: u64) -> Cost {
     let backend = Arc::new(Counted::default());
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     let mut batch = store.batch();
     let push = |queue: &mut Queue, count: u64| {
         (0..count).for_each(|it| queue.push(Contents::Counter(it as i64)).unwrap());
@@ -444,7 +444,7 @@ fn merge_cost(n: u64) -> Cost {
         push(queue, 100);
     });
     batch.publish().unwrap();
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     backend.cost();
     let both = merged(store.merge(&branch("main"), &side.id(), at(3)).unwrap());
     let cost = backend.cost();
@@ -465,7 +465,7 @@ fn a_merge_reads_a_path_and_writes_the_index() {
 #[test]
 fn the_index_grows_with_merges_and_shrinks_with_pops() {
     let backend = Arc::new(Counted::default());
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     let merges = 50;
     let mut batch = store.batch();
     for round in 0..merges {
@@ -478,7 +478,7 @@ fn the_index_grows_with_merges_and_shrinks_with_pops() {
         let mut only = Tree::empty();
         set(&mut only, get(tree));
         // The one object of a queue is what the only leaf of this tree refers to.
-        let store = Store::open(backend.clone()).unwrap();
+        let store = Store::on(backend.clone()).unwrap();
         let mut batch = store.batch();
         batch.commit(&branch("size"), only.clone(), at(0)).unwrap();
         batch.publish().unwrap();

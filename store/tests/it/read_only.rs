@@ -19,11 +19,11 @@ const LOOKS: usize = 100;
 fn open(folder: &FilePath) -> Store {
     let mut options = LogOptions::default();
     options.segment_bytes = 20_000;
-    Store::open(Arc::new(Log::open(folder, options).unwrap())).unwrap()
+    Store::on(Arc::new(Log::open(folder, options).unwrap())).unwrap()
 }
 
 fn look(folder: &FilePath) -> Store {
-    Store::open(Arc::new(Log::open_read_only(folder).unwrap())).unwrap()
+    Store::on(Arc::new(Log::open_read_only(folder).unwrap())).unwrap()
 }
 
 /// Every file of a folder, with its bytes.
@@ -41,7 +41,7 @@ fn what_is_read_only_is_read_and_refuses_to_be_written() {
     let writer = open(folder.path());
     write(&writer, "main", "a", "1", 1);
     let log = Arc::new(Log::open_read_only(folder.path()).unwrap());
-    let reader = Store::open(log.clone()).unwrap();
+    let reader = Store::on(log.clone()).unwrap();
     assert_eq!(walk(&reader), walk(&writer));
     let bytes = b"c\x01bnew";
     assert!(matches!(log.put(&Id::of(bytes), bytes), Err(StorageError::ReadOnly)));

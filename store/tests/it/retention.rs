@@ -22,12 +22,12 @@ fn name(number: usize) -> String {
 
 fn open(disk: &Arc<SimDisk>) -> (Arc<Log>, Store) {
     let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
-    (log.clone(), Store::open(log).unwrap())
+    (log.clone(), Store::on(log).unwrap())
 }
 
 fn let_go(disk: &Arc<SimDisk>, keep: &Keep) -> Result<usize, StorageError> {
     let log = Arc::new(Log::open_on(disk.clone(), small())?);
-    let let_go = match Store::open(log.clone())?.let_go(keep, &at(1000)) {
+    let let_go = match Store::on(log.clone())?.let_go(keep, &at(1000)) {
         Ok(let_go) => let_go,
         Err(jitsu_store::UpdateError::Storage(error)) => return Err(error),
         Err(other) => panic!("{other}"),
@@ -105,7 +105,7 @@ proptest! {
         since_ms in prop::option::of(0..60u64),
     ) {
         let disk = Arc::new(SimDisk::new());
-        let whole = Store::open(Arc::new(Memory::new())).unwrap();
+        let whole = Store::on(Arc::new(Memory::new())).unwrap();
         let keep = Keep { newest, since_ms, ..Keep::default() };
         let mut time = 0;
         for actions in [before, between, after] {
@@ -259,11 +259,11 @@ fn what_was_let_go_goes_over_as_it_is() {
     assert_eq!(memory.resolve("main").unwrap().id(), from.resolve("main").unwrap().id());
     let mut slice = Vec::new();
     from.export_slice(&[branch("main")], &[], &mut slice).unwrap();
-    let to = Store::open(Arc::new(Memory::new())).unwrap();
+    let to = Store::on(Arc::new(Memory::new())).unwrap();
     let imported = to.import_slice(&mut &slice[..]).unwrap();
     assert_eq!(imported.heads[0].1, from.resolve("main").unwrap().id());
     // Who has everything loses nothing.
-    let archive = Store::open(Arc::new(Memory::new())).unwrap();
+    let archive = Store::on(Arc::new(Memory::new())).unwrap();
     let refused = from.push(&mut Server::new(&archive), &branch("main")).unwrap_err();
     assert!(matches!(refused, SyncError::Thinned), "{refused}");
     assert!(archive.branches().unwrap().is_empty());

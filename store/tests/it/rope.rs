@@ -28,7 +28,7 @@ fn reloaded<C: Chunk>(
     contents: fn(Rope<C>) -> Contents,
     back: fn(Contents) -> Rope<C>,
 ) -> Rope<C> {
-    let store = Store::open(Arc::new(Counted::default())).unwrap();
+    let store = Store::on(Arc::new(Counted::default())).unwrap();
     let mut batch = store.batch();
     let mut tree = Tree::empty();
     tree.set(&path("rope"), contents(rope.clone())).unwrap();
@@ -466,7 +466,7 @@ proptest! {
         let backend = Arc::new(Counted::default());
         let mut model = Model::default();
         for (action, time) in &actions {
-            let store = Store::open(backend.clone()).unwrap();
+            let store = Store::on(backend.clone()).unwrap();
             let mut batch = store.batch();
             act(action, *time, &mut batch, &mut model);
             batch.publish().unwrap();
@@ -477,7 +477,7 @@ proptest! {
 /// What one operation costs on a rope of 65,536 characters of which nothing is loaded.
 fn cost(edit: impl Fn(&mut TextRope) -> Option<TextRope>) -> Cost {
     let backend = Arc::new(Counted::default());
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     let text: String =
         (0..65_536).map(|it| char::from(b'a' + (it % 7 + it / 97 % 13) as u8)).collect();
     let set = |to: &mut Tree, at: &str, rope: TextRope| {
@@ -488,7 +488,7 @@ fn cost(edit: impl Fn(&mut TextRope) -> Option<TextRope>) -> Cost {
     set(&mut tree, "text", TextRope::of(text));
     batch.commit(&branch("main"), tree, at(0)).unwrap();
     batch.publish().unwrap();
-    let store = Store::open(backend.clone()).unwrap();
+    let store = Store::on(backend.clone()).unwrap();
     backend.cost();
     let mut batch = store.batch();
     let mut tree = batch.head(&branch("main")).unwrap().unwrap().tree();
@@ -532,7 +532,7 @@ fn a_rope_that_shrank_is_few_objects() {
     }
     assert_eq!(rope.len(), 5000);
     let backend = Arc::new(Counted::default());
-    let mut batch = Store::open(backend.clone()).unwrap().batch();
+    let mut batch = Store::on(backend.clone()).unwrap().batch();
     let mut tree = Tree::empty();
     tree.set(&path("text"), Contents::TextRope(rope)).unwrap();
     batch.commit(&branch("main"), tree, at(0)).unwrap();
@@ -544,7 +544,7 @@ fn a_rope_that_shrank_is_few_objects() {
 fn a_merge_costs_what_was_edited() {
     for (n, reads_max) in [(1000, 10), (100_000, 22), (2_000_000, 30)] {
         let backend = Arc::new(Counted::default());
-        let store = Store::open(backend.clone()).unwrap();
+        let store = Store::on(backend.clone()).unwrap();
         let mut batch = store.batch();
         let bytes: Vec<u8> = (0..n).map(|it: u64| (it * it % 251 + it / 1000) as u8).collect();
         let rope = ByteRope::of(bytes);
@@ -563,7 +563,7 @@ fn a_merge_costs_what_was_edited() {
         commit(&mut batch, "main", edited(n / 4), 1);
         let side = commit(&mut batch, "side", edited(n / 2), 2);
         batch.publish().unwrap();
-        let store = Store::open(backend.clone()).unwrap();
+        let store = Store::on(backend.clone()).unwrap();
         backend.cost();
         merged(store.merge(&branch("main"), &side.id(), at(3)).unwrap());
         let cost = backend.cost();
@@ -598,7 +598,7 @@ fn a_rope_that_is_shared_parts_goes_to_another_store_part_by_part() {
             .unwrap()
             .0
     };
-    let open = || Store::open(Arc::new(Counted::default())).unwrap();
+    let open = || Store::on(Arc::new(Counted::default())).unwrap();
     let first = open();
     set(&first, Contents::TextRope(vast()));
     let stored = first.head(&branch("main")).unwrap().unwrap().tree();

@@ -23,7 +23,7 @@ fn store(kind: usize) -> Store {
         // Refuses an object before what it refers to.
         _ => Arc::new(Counted::default()),
     };
-    Store::open(backend).unwrap()
+    Store::on(backend).unwrap()
 }
 
 /// A line that counts what goes over it, and is cut after so many messages.
@@ -282,7 +282,7 @@ fn who_has_the_newest_trees_alone_goes_on_from_there() {
     let from = filled(1, 40, 1000);
     let disk = Arc::new(SimDisk::new());
     let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
-    let to = Store::open(log.clone()).unwrap();
+    let to = Store::on(log.clone()).unwrap();
     fetch_newest(&to, &mut Line::to(&from), 2).unwrap();
     log.collect().unwrap();
     assert!(jitsu_store::backend::fsck_on(&*disk).unwrap().is_whole());
@@ -307,7 +307,7 @@ fn who_has_the_newest_trees_alone_goes_on_from_there() {
     // What came is there for who opens it again, though no branch moved.
     to.fetch_newest(&mut Line::to(&from), &branch("main"), u64::MAX).unwrap();
     let again = Log::open_on(Arc::new(disk.crash(Left::None)), small()).unwrap();
-    assert!(trees(&Store::open(Arc::new(again)).unwrap()).iter().all(|has| *has));
+    assert!(trees(&Store::on(Arc::new(again)).unwrap()).iter().all(|has| *has));
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn a_collection_in_the_middle_costs_a_second_try_at_most() {
     for messages_left in (0..).step_by(3) {
         let disk = Arc::new(SimDisk::new());
         let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
-        let to = Store::open(log.clone()).unwrap();
+        let to = Store::on(log.clone()).unwrap();
         write(&to, "other", "a", "kept", 1);
         let mut line = Collecting { server: Server::new(&from), log, messages_left };
         match to.pull(&mut line, &branch("main"), &at(0)) {
@@ -407,9 +407,9 @@ fn a_receiver_whose_disk_fails_at_any_write_stays_whole() {
     let from = filled(1, 30, 10);
     for (fault, writes) in (0..).flat_map(|at| [(DiskFault::Fail, at), (DiskFault::Tear, at)]) {
         let memory = Arc::new(Counted::default());
-        let to = Store::open(Arc::new(Faulty::new(memory.clone(), writes, fault))).unwrap();
+        let to = Store::on(Arc::new(Faulty::new(memory.clone(), writes, fault))).unwrap();
         let pulled = to.pull(&mut Line::to(&from), &branch("main"), &at(0));
-        let to = Store::open(memory).unwrap();
+        let to = Store::on(memory).unwrap();
         match pulled {
             Ok(_) => {
                 assert_eq!(walk(&to), walk(&from));
@@ -490,7 +490,7 @@ fn a_pull_that_conflicts_says_where_and_moves_nothing() {
 /// The objects of a store's `main`, each after what it refers to, and its head.
 fn objects(store: &Store) -> (Vec<Vec<u8>>, Id) {
     let memory = Arc::new(Memory::new());
-    let copy = Store::open(memory.clone()).unwrap();
+    let copy = Store::on(memory.clone()).unwrap();
     let head = copy.fetch(&mut Server::new(store), &branch("main")).unwrap().unwrap().id();
     let (mut order, mut line) = (Vec::new(), vec![head]);
     while let Some(id) = line.pop() {

@@ -92,7 +92,7 @@ fn removing_entries_gives_what_would_be_without_them() {
 fn one_change_among_a_hundred_thousand_writes_little() {
     let disk = Arc::new(SimDisk::new());
     let backend = Log::open_on(disk.clone(), LogOptions::default()).unwrap();
-    let store = Store::open(Arc::new(backend)).unwrap();
+    let store = Store::on(Arc::new(backend)).unwrap();
     let main = branch("main");
     store
         .update(&main, at(1), |tree| {

@@ -106,7 +106,7 @@ fn a_killed_daemon_is_followed_by_one_that_adopts() {
 #[test]
 fn a_full_disk_is_told_and_nothing_is_left_half_made() {
     let faulty = Faulty::new(Arc::new(Memory::new()), 200, Fault::Fail);
-    let host = Host::fake_with(Store::open(Arc::new(faulty)).expect("opened"));
+    let host = Host::fake_with(Store::on(Arc::new(faulty)).expect("opened"));
     let mut client = host.client();
     client.ok(define("www", hello()));
     let error = (0..200).find_map(|_| {

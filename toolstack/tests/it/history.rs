@@ -126,7 +126,7 @@ fn conflicts_name_their_paths() {
 fn what_was_let_go_is_told_and_all_else_goes_on() {
     let dir = tempfile::tempdir().expect("a folder");
     let log = Arc::new(Log::open(dir.path().join("store"), LogOptions::default()).expect("a log"));
-    let store = Store::open(log.clone()).expect("a store");
+    let store = Store::on(log.clone()).expect("a store");
     let host = Host::fake_with(store.clone());
     let mut client = host.client();
     client.ok(define("www", hello()));

@@ -45,13 +45,13 @@ impl<'a> Kind<'a> {
         match self.name {
             "memory" => return Store::memory(),
             "memory-hashed" => {
-                return Store::open(Arc::new(Memory::new())).expect("an empty backend");
+                return Store::on(Arc::new(Memory::new())).expect("an empty backend");
             }
             _ => {}
         }
         let name = format!("{}-{}", self.name.replace([' ', ','], ""), self.made.get());
         let log = Log::open(self.folder.join(name), LogOptions::default()).expect("a log");
-        Store::open(Arc::new(log)).expect("a store")
+        Store::on(Arc::new(log)).expect("a store")
     }
 
     /// Irmin's figure on its backend of this kind, if it has one, of its two.

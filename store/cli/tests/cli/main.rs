@@ -55,7 +55,7 @@ fn write(store: &Store, on: &str, path: &str, contents: &Contents, time_ms: u64)
 }
 
 fn open(folder: &FilePath) -> Store {
-    Store::open(Arc::new(Log::open(folder, LogOptions::default()).unwrap())).unwrap()
+    Store::on(Arc::new(Log::open(folder, LogOptions::default()).unwrap())).unwrap()
 }
 
 /// A store in a folder, which is open as long as it is held.

@@ -44,7 +44,7 @@ fn round_trip(repo: &Repo, store: &Store, format: ObjectFormat) {
 fn an_export_goes_on_where_old_trees_were_let_go() {
     let log = Log::open_on(Arc::new(SimDisk::new()), LogOptions::default()).unwrap();
     let log = Arc::new(log);
-    let store = Store::open(log.clone()).unwrap();
+    let store = Store::on(log.clone()).unwrap();
     for time in 0..5 {
         write(&store, "main", &format!("a/{time}"), &format!("{time:0100}\n"), time);
     }
