@@ -247,6 +247,68 @@ fn an_object_whose_record_is_damaged_is_no_fault_of_the_index() {
     assert!(matches!(read, Err(StorageError::Corrupt { what: Damage::Checksum, .. })), "{read:?}");
 }
 
+/// What is before an object in its record: checksum, length, kind, id.
+const RECORD_HEADER: usize = 9 + 32;
+
+/// Where the record of an object is in the first segment.
+fn record(bytes: &[u8], n: usize) -> std::ops::Range<usize> {
+    let (_, object) = object(n);
+    let at = bytes.windows(object.len()).position(|it| it == object).unwrap();
+    at - RECORD_HEADER..at + object.len()
+}
+
+/// Records of the same length are whole wherever they are, and a run then says what is not so.
+#[test]
+fn an_index_that_disagrees_with_the_segments_is_told_by_object_and_costs_none() {
+    let (disk, objects) = written(90, 2);
+    let moved = |take: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let altered = disk.altered(1, |bytes| *bytes = take(bytes));
+        let report = fsck_on(&altered).unwrap();
+        assert!(report.flaws.is_empty() && !report.is_whole(), "{report:?}");
+        (Arc::new(altered), report)
+    };
+    let (swapped, report) = moved(&|bytes| {
+        let (first, second) = (record(bytes, 11), record(bytes, 41));
+        let mut bytes = bytes.to_vec();
+        let kept = bytes[first.clone()].to_vec();
+        bytes.copy_within(second.clone(), first.start);
+        bytes[second].copy_from_slice(&kept);
+        bytes
+    });
+    let mut wrong: Vec<Id> = Vec::new();
+    for flaw in &report.index {
+        match flaw {
+            IndexFlaw::Wrong { run, object } => {
+                assert!(run.starts_with("run "), "{run}");
+                wrong.push(*object);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    wrong.sort();
+    let mut expected = [object(11).0, object(41).0];
+    expected.sort();
+    assert_eq!(wrong, expected);
+    let told = open(&swapped).get(&object(11).0);
+    assert!(matches!(told, Err(StorageError::Corrupt { what: Damage::Index, .. })), "{told:?}");
+    check(&open(&Arc::new(swapped.without_index())), &objects, "without the index");
+
+    // An object that no run knows, in place of one that is in another place as well.
+    let other = Arc::new(SimDisk::new());
+    put(&open(&other), 129..130, 1, &mut Objects::new());
+    let stranger = other.bytes(1)[record(&other.bytes(1), 129)].to_vec();
+    let (replaced, report) = moved(&|bytes| {
+        let mut bytes = bytes.to_vec();
+        let at = record(&bytes, 40);
+        assert_eq!(at.len(), stranger.len());
+        bytes[at].copy_from_slice(&stranger);
+        bytes
+    });
+    assert_eq!(report.index, [IndexFlaw::Lacking { object: object(129).0 }]);
+    let replaced = open(&Arc::new(replaced.without_index()));
+    assert!(replaced.get(&object(129).0).unwrap().is_some());
+}
+
 #[test]
 fn a_full_or_failing_disk_only_delays_the_index() {
     let disk = Arc::new(SimDisk::new());
