@@ -62,12 +62,12 @@
 //! | `% closed` | the last elements are an object of their own, as after a merge |
 //! | `% next 73` | the position of the next element, where it does not follow the last one |
 //!
-//! So a line added at the end is an element pushed. To pop the first one, move `% front` behind it;
-//! or remove it, and say one position more in `% from`.
+//! So a line added at the end is an element pushed. To pop the first one where there is `% front`,
+//! move that behind it; else remove it, and say one position more in `% from`.
 //!
 //! | line | of a rope or log |
 //! |---|---|
-//! | `% leaves (700 (650 *))` | the second one: how many characters, bytes or lines are in each leaf, with a pair of brackets for each branch; in the last one are all that are left |
+//! | `% leaves ((700 650) (300 *))` | the second one: how many characters, bytes or lines are in each leaf, with a pair of brackets for each branch; in the last one are all that are left |
 //! | `% tail` | the entries of the log below are in the log itself, those above in the leaves |
 //!
 //! Without the first of these a rope is as one that is made at once, and a log as one to which the

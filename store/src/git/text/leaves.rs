@@ -33,7 +33,7 @@ fn push(shape: &Shape, text: &mut String) {
 
 /// What a line with this number says that begins so.
 pub(super) fn read(number: usize, line: &str) -> Result<Shape, Wrong> {
-    let say = || wrong(number, "`% leaves` and sizes, as in (700 (650 *))");
+    let say = || wrong(number, "`% leaves` and sizes, as in ((700 650) (300 *))");
     let text = line.strip_prefix(LEAVES).ok_or_else(say)?;
     // What is open, from the outside in.
     let mut open: Vec<Vec<Shape>> = Vec::new();

@@ -100,6 +100,17 @@ fn a_queue_is_a_line_for_each_element() {
     assert_eq!(contents(&text), Contents::Queue(queue(0..40, 5)));
     let text = format!("jitsu queue\n% from 32\n{}", lines(32..40));
     assert_eq!(contents(&text), Contents::Queue(queue(0..40, 32)));
+    // Somebody removed the first line, and says so.
+    let text = format!("jitsu queue\n% from 1\n{}", lines(1..40));
+    let Contents::Queue(popped) = stored(&contents(&text)) else { panic!("another kind") };
+    assert_eq!(popped.peek().unwrap(), Some(Contents::text("1")));
+    // And it is merged as if it had been popped: the other side pushed.
+    let [base, other] = [queue(0..40, 0), queue(0..41, 0)].map(Contents::Queue);
+    let merged = merge(&base, &Contents::Queue(popped), &other);
+    let Contents::Queue(merged) = merged else { panic!("another kind") };
+    let elements: Vec<Contents> = merged.iter().map(Result::unwrap).collect();
+    let expected: Vec<Contents> = (1..41).map(|n: u32| Contents::text(n.to_string())).collect();
+    assert_eq!(elements, expected);
     // Two branches popped and pushed.
     let [base, first] = [queue(0..3, 0), queue(0..4, 1)].map(Contents::Queue);
     let mut second = queue(0..3, 0);
@@ -314,9 +325,13 @@ fn what_is_wrong_is_named_by_its_line() {
             2,
             "a leaf with nothing in it: remove this line, to have the leaves made anew",
         ),
-        ("jitsu text-rope\n% leaves (1\nabc", 2, "`% leaves` and sizes, as in (700 (650 *))"),
-        ("jitsu text-rope\n% leaves 1)\nabc", 2, "`% leaves` and sizes, as in (700 (650 *))"),
-        ("jitsu text-rope\n% leaves () 1\nabc", 2, "`% leaves` and sizes, as in (700 (650 *))"),
+        ("jitsu text-rope\n% leaves (1\nabc", 2, "`% leaves` and sizes, as in ((700 650) (300 *))"),
+        ("jitsu text-rope\n% leaves 1)\nabc", 2, "`% leaves` and sizes, as in ((700 650) (300 *))"),
+        (
+            "jitsu text-rope\n% leaves () 1\nabc",
+            2,
+            "`% leaves` and sizes, as in ((700 650) (300 *))",
+        ),
         ("jitsu custom x\n\n\n", 2, "a value of a type of a user is one line"),
         ("jitsu custom %41\n\n", 1, "a name of a type is not as it is written"),
         ("jitsu objects\n", 2, "the first object"),
