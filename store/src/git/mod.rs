@@ -101,6 +101,8 @@ mod modes;
 mod names;
 mod object;
 mod objects;
+#[cfg(fuzzing)]
+pub mod recode;
 mod repository;
 mod text;
 mod words;
