@@ -91,6 +91,10 @@ pub enum StorageError {
         /// The most levels that are taken.
         levels_max: usize,
     },
+    /// The Git repository that a store is kept in refused something.
+    #[cfg(feature = "git")]
+    #[error(transparent)]
+    Git(#[from] Arc<crate::git::GitError>),
     /// A fault that a test asked for.
     #[error("a fault asked for by a test")]
     Injected,

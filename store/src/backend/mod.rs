@@ -2,6 +2,8 @@
 //! Must not know what the objects mean.
 
 mod faulty;
+#[cfg(unix)]
+pub(crate) mod lock;
 mod log;
 mod memory;
 

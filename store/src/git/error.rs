@@ -62,6 +62,14 @@ pub enum GitError {
         /// What is wrong.
         fault: Fault,
     },
+    /// A branch of Git is of commits.
+    #[error("the branch {branch} would be {}, which is no commit", id.short())]
+    Head {
+        /// The branch.
+        branch: BranchName,
+        /// What it would be.
+        id: Id,
+    },
     /// Git cannot have both branches, because one is a folder where the other is a file.
     #[error("Git cannot have the branches {0} and {1} together; rename one")]
     Branches(String, String),

@@ -59,8 +59,9 @@ pub fn export(store: &Store, to: &Repository) -> Result<Exported, GitError> {
     let before = to.counts();
     let branches = store.branches()?;
     let there = to.branches()?;
-    check_names(&branches, there.keys())?;
-    let mut export = Export::begin(store, to)?;
+    check_names(branches.iter().map(|(branch, _)| branch), there.keys())?;
+    let mut ids = known(to)?;
+    let mut export = Export::new(store, to, &mut ids);
     for (_, head) in &branches {
         export.history(*head)?;
     }
@@ -71,12 +72,13 @@ pub fn export(store: &Store, to: &Repository) -> Result<Exported, GitError> {
         let old = there.get(&name).copied();
         let came = export.branch(head, old)?;
         if let Sent::Moved(new) = came {
-            moves.push(Move { branch: name, old, new });
+            moves.push(Move { branch: name, old, new: Some(new) });
         }
         sent.push((branch, came));
     }
-    let commits = export.end(before.1)?;
+    let commits = export.commits;
     let written = to.counts().1 - before.1;
+    end(to, written, &mut ids)?;
     if !moves.is_empty() {
         to.move_branches(&moves)?;
     }
@@ -92,23 +94,44 @@ pub fn export_commits(
     commits: &[Id],
 ) -> Result<Vec<GitId>, GitError> {
     let before = to.counts();
-    let mut export = Export::begin(store, to)?;
-    let mut sent = Vec::with_capacity(commits.len());
-    for id in commits {
-        export.history(*id)?;
-        sent.push(export.git(id));
-    }
-    export.end(before.1)?;
+    let mut ids = known(to)?;
+    let sent = write(store, to, &mut ids, commits)?;
+    end(to, to.counts().1 - before.1, &mut ids)?;
     Ok(sent)
 }
 
+/// Writes commits, with their history, of which these are known already. What was written is not
+/// durable yet, and what is known by now not remembered.
+pub(super) fn write(
+    store: &Store,
+    to: &Repository,
+    ids: &mut Ids,
+    commits: &[Id],
+) -> Result<Vec<GitId>, GitError> {
+    let mut export = Export::new(store, to, ids);
+    commits.iter().map(|id| export.history(*id).map(|()| export.git(id))).collect()
+}
+
+/// The commits that are known in a repository to which can be exported.
+pub(super) fn known(to: &Repository) -> Result<Ids, GitError> {
+    let ids = Ids::load(to.path());
+    if ids.is_earlier() { Err(GitError::Earlier(to.path().to_owned())) } else { Ok(ids) }
+}
+
+/// Makes all durable, if something was written, and remembers it.
+fn end(to: &Repository, written: u64, ids: &mut Ids) -> Result<(), GitError> {
+    if written > 0 {
+        to.sync()?;
+    }
+    ids.save().map_err(|e| to.failed("remember what was written to", e))
+}
+
 /// Refuses a branch whose name is a folder on the way to another one.
-fn check_names<'a>(
-    branches: &[(BranchName, Id)],
+pub(super) fn check_names<'a>(
+    ours: impl Iterator<Item = &'a BranchName>,
     there: impl Iterator<Item = &'a String>,
 ) -> Result<(), GitError> {
-    let ours = branches.iter().map(|(branch, _)| git_branch(branch));
-    let all: HashSet<String> = there.cloned().chain(ours).collect();
+    let all: HashSet<String> = there.cloned().chain(ours.map(git_branch)).collect();
     for name in &all {
         for (at, _) in name.match_indices('/') {
             if let Some(above) = all.get(&name[..at]) {
@@ -125,30 +148,15 @@ const ATTRIBUTES_LINE_MAX: usize = 2047;
 struct Export<'a> {
     store: &'a Store,
     to: &'a Repository,
-    ids: Ids,
+    ids: &'a mut Ids,
     /// Commits that are known to be in the repository.
     there: HashSet<Id>,
     commits: u64,
 }
 
 impl<'a> Export<'a> {
-    fn begin(store: &'a Store, to: &'a Repository) -> Result<Export<'a>, GitError> {
-        let ids = Ids::load(to.path());
-        if ids.is_earlier() {
-            return Err(GitError::Earlier(to.path().to_owned()));
-        }
-        Ok(Export { store, to, ids, there: HashSet::new(), commits: 0 })
-    }
-
-    /// Makes all durable that was written since so many objects were, and remembers it; how many
-    /// commits it was.
-    fn end(mut self, written_before: u64) -> Result<u64, GitError> {
-        if self.to.counts().1 > written_before {
-            self.to.sync()?;
-        }
-        let saved = self.ids.save();
-        saved.map_err(|e| self.to.failed("remember what was written to", e))?;
-        Ok(self.commits)
+    fn new(store: &'a Store, to: &'a Repository, ids: &'a mut Ids) -> Export<'a> {
+        Export { store, to, ids, there: HashSet::new(), commits: 0 }
     }
 
     /// Writes a commit and its ancestors, each after its parents, as far as they are not there.

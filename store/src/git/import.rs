@@ -67,14 +67,15 @@ pub fn import_heads(
     meta: &Meta,
 ) -> Result<Imported, GitError> {
     let before = from.counts().0;
-    let mut import = Import { store, from, ids: Ids::load(from.path()), commits: 0 };
+    let mut ids = Ids::load(from.path());
+    let mut import = Import { store, from, ids: &mut ids, commits: 0 };
     let mut landing = Vec::new();
     for (name, head) in heads {
         let branch = store_branch(&name);
         let head = if branch.is_some() { Some(import.history(head)?) } else { None };
         landing.push((name, branch.zip(head)));
     }
-    let Import { mut ids, commits, .. } = import;
+    let commits = import.commits;
     let mut branches = Vec::new();
     for (name, branch) in landing {
         let landed = match branch {
@@ -86,6 +87,16 @@ pub fn import_heads(
     // What cannot be remembered, as in a repository of somebody else, is looked at again.
     let _ = ids.save();
     Ok(Imported { branches, commits, objects_read: from.counts().0 - before })
+}
+
+/// Makes a commit, with its history, of which these are known already.
+pub(super) fn commit(
+    store: &Store,
+    from: &Repository,
+    ids: &mut Ids,
+    commit: GitId,
+) -> Result<Id, GitError> {
+    Import { store, from, ids, commits: 0 }.history(commit)
 }
 
 /// Brings a branch to a commit: forward if it can be, else by a merge.
@@ -124,7 +135,7 @@ fn merge(store: &Store, branch: &BranchName, from: &Id, meta: &Meta) -> Result<L
 struct Import<'a> {
     store: &'a Store,
     from: &'a Repository,
-    ids: Ids,
+    ids: &'a mut Ids,
     commits: u64,
 }
 

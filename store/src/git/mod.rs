@@ -3,7 +3,8 @@
 //! Every commit of the store is one commit of Git, and every commit of Git one of the store: which
 //! one follows from the commit alone, so that either side can be made again from the other, with
 //! the same ids. [`export()`] shows a toolstack's history to `git log --graph`; what is edited,
-//! committed, merged and pushed with `git` comes back by [`import()`].
+//! committed, merged and pushed with `git` comes back by [`import()`]. A [`GitBackend`] is a store
+//! whose branches are those of a repository.
 //!
 //! | store | Git |
 //! |---|---|
@@ -91,6 +92,8 @@
 //! inside each other. Nor can Git hold, in a file `.gitattributes`, contents other than bytes whose
 //! file would have lines of more than 2,047 bytes. Tags and other references are left alone.
 
+#[cfg(unix)]
+mod backend;
 mod blob;
 mod error;
 mod escape;
@@ -101,12 +104,16 @@ mod modes;
 mod names;
 mod object;
 mod objects;
+#[cfg(unix)]
+mod pending;
 #[cfg(fuzzing)]
 pub mod recode;
 mod repository;
 mod text;
 mod words;
 
+#[cfg(unix)]
+pub use self::backend::GitBackend;
 pub use self::error::{Fault, GitError};
 pub use self::export::{Exported, Sent, export, export_commits};
 pub use self::import::{Imported, Landed, import, import_heads};

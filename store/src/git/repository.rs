@@ -2,9 +2,12 @@
 //! names. Must not know what is in them.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
 
+use gix::lock::acquire::Fail;
 use gix::objs::{Exists as _, Kind, Write as _};
 use gix::refs::transaction::{PreviousValue, RefEdit};
 
@@ -29,12 +32,24 @@ pub struct Repository {
     written: Cell<u64>,
 }
 
-/// A branch to move, by its name below `refs/heads`.
+/// A branch to move, by its name below `refs/heads`; `None` where there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Move {
     pub(super) branch: String,
     pub(super) old: Option<GitId>,
-    pub(super) new: GitId,
+    pub(super) new: Option<GitId>,
 }
+
+/// Branches that nobody else can move, and that are where they should be.
+pub(super) struct Locked<'a> {
+    repository: &'a Repository,
+    transaction: gix::refs::file::Transaction<'a, 'a>,
+    /// The folders of the repository in which something changes.
+    folders: BTreeSet<PathBuf>,
+}
+
+/// How long it is waited for somebody else who moves a branch.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 impl Repository {
     /// Opens a repository. Only its own configuration is heard, not that of the user or machine.
@@ -121,7 +136,7 @@ impl Repository {
     /// Makes all that was written durable, before something refers to it.
     pub(super) fn sync(&self) -> Result<(), GitError> {
         let path = self.path().join("objects");
-        let synced = std::fs::File::open(&path).and_then(|folder| sync_files(&folder));
+        let synced = fs::File::open(&path).and_then(|folder| sync_files(&folder));
         synced.map_err(|e| failed("flush", &path, e))
     }
 
@@ -139,33 +154,87 @@ impl Repository {
         Ok(branches)
     }
 
-    /// Moves all these branches or none; none if one is not where it was.
+    /// What a branch points at; `None` if there is no such branch.
+    pub(super) fn branch(&self, name: &str) -> Result<Option<GitId>, GitError> {
+        let failed = |error| failed("read a branch of", self.path(), error);
+        let found = self.inner.try_find_reference(&*reference(name)).map_err(failed)?;
+        let Some(mut found) = found else { return Ok(None) };
+        Ok(Some(git_id(&found.follow_to_object().map_err(failed)?)))
+    }
+
+    /// Moves all these branches or none; none if one is not where it was. They are durable.
     pub(super) fn move_branches(&self, moves: &[Move]) -> Result<(), GitError> {
-        let mut edits = Vec::new();
-        for Move { branch, old, new } in moves {
-            let name = format!("refs/heads/{branch}").try_into();
-            let name = name.map_err(|e| failed("name a branch of", self.path(), e))?;
-            let id = |id: &GitId| self.object_id(id).expect("BUG: an id of another format");
-            let expected = match old {
-                Some(old) => PreviousValue::MustExistAndMatch(id(old).into()),
-                None => PreviousValue::MustNotExist,
-            };
-            edits.push(RefEdit::update(name, id(new), expected, "jitsu: export"));
+        self.lock_branches(moves)?.commit()
+    }
+
+    /// Locks these branches, as Git does, and sees that each is where it was. What they will point
+    /// at is durable in the files that lock them, so that no branch is ever half of a name.
+    pub(super) fn lock_branches(&self, moves: &[Move]) -> Result<Locked<'_>, GitError> {
+        let failed = |error| failed("lock branches of", self.path(), error);
+        let edits: Vec<RefEdit> = moves.iter().map(|it| self.edit(it)).collect::<Result<_, _>>()?;
+        let wait = Fail::AfterDurationWithBackoff(LOCK_WAIT);
+        let transaction = self.inner.refs.transaction().prepare(edits, wait, wait);
+        let transaction = transaction.map_err(failed)?;
+        let mut folders = BTreeSet::new();
+        for Move { branch, .. } in moves {
+            match fs::File::open(self.lock_of(&reference(branch))).and_then(|it| it.sync_all()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(self.failed("flush a branch of", error));
+                }
+                // One that is there already is not locked by a file.
+                _ => {}
+            }
+            folders.extend(Path::new(&reference(branch)).ancestors().skip(1).map(PathBuf::from));
         }
-        // Who moved it is in the commits.
-        let mut time = gix::date::parse::TimeBuf::default();
-        let who = gix::actor::Signature {
-            name: "jitsu".into(),
-            email: "".into(),
-            time: gix::date::Time::new(0, 0),
-        };
-        self.inner
-            .edit_references_as(edits, Some(who.to_ref(&mut time)))
-            .map_err(|e| failed("move branches of", self.path(), e))?;
+        Ok(Locked { repository: self, transaction, folders })
+    }
+
+    /// Removes the locks that a process which is no more left behind when it moved these branches,
+    /// unless they are of somebody else by now.
+    pub(super) fn break_locks(&self, moves: &[Move]) -> Result<(), GitError> {
+        for Move { branch, new, .. } in moves {
+            let text = new.map_or(String::new(), |id| format!("{id}\n"));
+            let is_left = |there: &[u8]| there.is_empty() || there == text.as_bytes();
+            self.break_lock(&reference(branch), is_left)?;
+        }
+        // The file of packed branches is written anew if one of them is removed.
+        if moves.iter().any(|it| it.new.is_none()) {
+            self.break_lock("packed-refs", |_| true)?;
+        }
         Ok(())
     }
 
-    pub(super) fn failed(&self, op: &'static str, cause: std::io::Error) -> GitError {
+    /// Removes a lock whose holder seems to be gone, for nothing happens to it.
+    fn break_lock(&self, of: &str, is_left: impl Fn(&[u8]) -> bool) -> Result<(), GitError> {
+        let path = self.lock_of(of);
+        let Ok(before) = fs::read(&path) else { return Ok(()) };
+        std::thread::sleep(LOCK_WAIT);
+        match fs::read(&path) {
+            Ok(after) if after == before && is_left(&after) => fs::remove_file(&path)
+                .map_err(|error| failed("remove a lock that was left at", &path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn lock_of(&self, name: &str) -> PathBuf {
+        self.path().join(format!("{name}.lock"))
+    }
+
+    fn edit(&self, Move { branch, old, new }: &Move) -> Result<RefEdit, GitError> {
+        let name = reference(branch).try_into();
+        let name = name.map_err(|e| failed("name a branch of", self.path(), e))?;
+        let id = |id: &GitId| self.object_id(id).expect("BUG: an id of another format");
+        let expected = match old {
+            Some(old) => PreviousValue::MustExistAndMatch(id(old).into()),
+            None => PreviousValue::MustNotExist,
+        };
+        Ok(match new {
+            Some(new) => RefEdit::update(name, id(new), expected, "jitsu: export"),
+            None => RefEdit::delete(name, expected),
+        })
+    }
+
+    pub(super) fn failed(&self, op: &'static str, cause: io::Error) -> GitError {
         failed(op, self.path(), cause)
     }
 
@@ -173,6 +242,36 @@ impl Repository {
         let id = gix::ObjectId::try_from(id.as_bytes()).ok()?;
         (id.kind() == self.inner.object_hash()).then_some(id)
     }
+}
+
+impl Locked<'_> {
+    /// Moves the branches: one after the other, as Git does.
+    pub(super) fn commit(self) -> Result<(), GitError> {
+        // Who moved it is in the commits.
+        let mut time = gix::date::parse::TimeBuf::default();
+        let who = gix::actor::Signature {
+            name: "jitsu".into(),
+            email: "".into(),
+            time: gix::date::Time::new(0, 0),
+        };
+        let path = self.repository.path();
+        self.transaction
+            .commit(Some(who.to_ref(&mut time)))
+            .map_err(|e| failed("move branches of", path, e))?;
+        for folder in &self.folders {
+            match fs::File::open(path.join(folder)).and_then(|folder| folder.sync_all()) {
+                // It went with the last branch in it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                flushed => flushed.map_err(|e| failed("flush the branches of", path, e))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The reference that is a branch of this name.
+fn reference(branch: &str) -> String {
+    format!("refs/heads/{branch}")
 }
 
 fn options() -> gix::open::Options {
@@ -195,13 +294,13 @@ fn git_id(id: &gix::oid) -> GitId {
 }
 
 #[cfg(target_os = "linux")]
-fn sync_files(folder: &std::fs::File) -> std::io::Result<()> {
+fn sync_files(folder: &fs::File) -> io::Result<()> {
     // One flush for all files, of which there is one for each object.
     Ok(nix::unistd::syncfs(folder)?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn sync_files(folder: &std::fs::File) -> std::io::Result<()> {
+fn sync_files(folder: &fs::File) -> io::Result<()> {
     folder.sync_all()
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use jitsu_store::backend::{Backend, Fault, Faulty, Log, LogOptions, Memory};
-use jitsu_store::{HeadChange, Id, IdPrefix, ObjectKind, Store};
+#[cfg(feature = "git")]
+use jitsu_store::git::{GitBackend, ObjectFormat, Repository};
+use jitsu_store::{HeadChange, Id, IdPrefix, ObjectKind, Store, Tree};
 
 use crate::disk::SimDisk;
 use crate::fixture::{at, branch, merged, path, text, walk, write};
@@ -15,6 +17,14 @@ fn on_all(case: impl Fn(Arc<dyn Backend>)) {
     case(Arc::new(Log::open(folder.path().join("store"), LogOptions::default()).unwrap()));
     case(Arc::new(Log::open_on(Arc::new(SimDisk::new()), small()).unwrap()));
     case(Arc::new(Faulty::new(Arc::new(Memory::new()), u64::MAX, Fault::Fail)));
+    #[cfg(feature = "git")]
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        let repository = |name: &str| Repository::create(folder.path().join(name), format).unwrap();
+        let name = format!("{format:?}");
+        case(Arc::new(GitBackend::open(repository(&name)).unwrap()));
+        let name = format!("{format:?}-memory");
+        case(Arc::new(GitBackend::open_cached_in_memory(repository(&name)).unwrap()));
+    }
 }
 
 /// Options under which everything happens often.
@@ -35,6 +45,12 @@ fn put(backend: &dyn Backend, text: &str) -> Id {
     let (id, bytes) = object(text);
     backend.put(&id, &bytes).unwrap();
     id
+}
+
+/// Puts a commit, for a backend may hold no other heads.
+fn commit(backend: &Arc<dyn Backend>, n: u64) -> Id {
+    let store = Store::on(backend.clone()).unwrap();
+    store.batch().commit(&branch("unborn"), Tree::empty(), at(n)).unwrap().id()
 }
 
 fn change(name: &str, old: Option<Id>, new: Option<Id>) -> HeadChange {
@@ -61,7 +77,7 @@ fn objects_are_found_as_they_were_put() {
 #[test]
 fn heads_move_together_or_not_at_all() {
     on_all(|backend| {
-        let [a, b, c] = ["a", "b", "c"].map(|text| put(&*backend, text));
+        let [a, b, c] = [1, 2, 3].map(|n| commit(&backend, n));
         assert!(
             backend.set_heads(&[change("x", None, Some(a)), change("y", None, Some(b))]).unwrap()
         );
@@ -113,7 +129,7 @@ fn concurrent_publishers_of_one_branch_win_one_at_a_time() {
                     scope.spawn(move || {
                         let mut won = 0;
                         for n in 0..50 {
-                            let new = put(&**backend, &format!("{thread} {n}"));
+                            let new = commit(backend, thread * 50 + n);
                             let old = backend.head(main).unwrap();
                             let change = HeadChange { branch: main.clone(), old, new: Some(new) };
                             let moved = backend.set_heads(&[change]).unwrap();

@@ -1,16 +1,17 @@
-//! Owns the disk that is a folder: file names, the lock, and which system calls. Must not know
+//! Owns the disk that is a folder: file names, and which system calls. Must not know
 //! what is written.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
 use super::disk::{Disk, LogFile, failed};
+use crate::backend::lock::lock;
 use crate::error::StorageError;
 
 const LOCK: &str = "lock";
@@ -30,7 +31,7 @@ impl Folder {
     pub(super) fn open(path: &Path) -> Result<Folder, StorageError> {
         let io = |op| move |error| failed(op, error);
         make_folder(path).map_err(io("make the store's folder"))?;
-        let lock = lock(path)?;
+        let lock = lock(path.join(LOCK))?;
         let files = open_all(path, OpenOptions::new().read(true).write(true))?;
         Ok(Folder { path: path.to_owned(), files: RwLock::new(files), _lock: Some(lock) })
     }
@@ -145,26 +146,4 @@ fn make_folder(path: &Path) -> io::Result<()> {
 
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
-}
-
-/// Takes the lock, which the system gives back when this process ends however it ends, and writes
-/// down who has it.
-fn lock(folder: &Path) -> Result<Flock<File>, StorageError> {
-    let path = folder.join(LOCK);
-    let mut options = OpenOptions::new();
-    let options = options.read(true).write(true).create(true).truncate(false);
-    let opened = options.open(&path).map_err(|error| failed("open the lock file", error))?;
-    let mut lock = match Flock::lock(opened, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => lock,
-        Err((mut opened, nix::errno::Errno::EWOULDBLOCK)) => {
-            let mut owner = String::new();
-            let pid =
-                opened.read_to_string(&mut owner).ok().and_then(|_| owner.trim().parse().ok());
-            return Err(StorageError::Locked { path, pid });
-        }
-        Err((_, errno)) => return Err(failed("lock the store", errno.into())),
-    };
-    // Only for people; a full disk is no reason to refuse a store that can still be read.
-    let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
-    Ok(lock)
 }
