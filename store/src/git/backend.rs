@@ -12,6 +12,9 @@
 //! No head is kept anywhere but in the refs. Git moves refs one after the other; so the movement of
 //! several is noted before the first one moves, and finished by whoever opens the repository next.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard};
 

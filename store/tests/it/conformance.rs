@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jitsu_store::backend::{Backend, Fault, Faulty, Log, LogOptions, Memory};
 #[cfg(feature = "git")]
 use jitsu_store::git::{GitBackend, ObjectFormat, Repository};
-use jitsu_store::{HeadChange, Id, IdPrefix, ObjectKind, Store, Tree};
+use jitsu_store::{Contents, HeadChange, Id, IdPrefix, ObjectKind, Queue, Store, Tree};
 
 use crate::disk::SimDisk;
 use crate::fixture::{at, branch, merged, path, text, walk, write};
@@ -167,5 +167,41 @@ fn a_store_works_on_it() {
         assert_eq!(head.tree().get(&path("a/b")).unwrap(), Some(text("1")));
         assert_eq!(head.tree().get(&path("a/c")).unwrap(), Some(text("2")));
         walk(&other);
+    });
+}
+
+#[test]
+fn queues_are_merged_on_it() {
+    on_all(|backend| {
+        let store = Store::on(backend.clone()).unwrap();
+        let queue = path("queue");
+        let edit = |to: &str, time: u64, edit: &dyn Fn(&mut Queue)| {
+            let change = |tree: &mut Tree| {
+                let mut of = match tree.get(&queue)? {
+                    Some(Contents::Queue(of)) => of,
+                    _ => Queue::new(),
+                };
+                edit(&mut of);
+                tree.set(&queue, Contents::Queue(of))
+            };
+            store.update(&branch(to), at(time), change).unwrap().0
+        };
+        let push = |from: u64, to: u64| {
+            move |of: &mut Queue| (from..to).for_each(|n| of.push(text(&n.to_string())).unwrap())
+        };
+        let base = edit("main", 1, &push(0, 100));
+        let mut fork = store.batch();
+        fork.set(&branch("side"), &base).unwrap();
+        fork.publish().unwrap();
+        edit("side", 2, &push(100, 150));
+        edit("main", 3, &|of| (0..40).for_each(|_| drop(of.pop().unwrap())));
+        let side = store.head(&branch("side")).unwrap().unwrap();
+        merged(store.merge(&branch("main"), &side, at(4)).unwrap());
+        let other = Store::on(backend).unwrap();
+        let tree = other.head(&branch("main")).unwrap().unwrap().tree();
+        let Some(Contents::Queue(of)) = tree.get(&queue).unwrap() else { panic!("no queue") };
+        let left: Vec<Contents> = of.iter().map(Result::unwrap).collect();
+        let expected: Vec<Contents> = (40..150).map(|n| text(&n.to_string())).collect();
+        assert_eq!(left, expected);
     });
 }

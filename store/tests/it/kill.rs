@@ -48,16 +48,20 @@ fn write_on(store: &Store, writer: usize) {
 /// nothing.
 #[test]
 fn writer_process() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        write_until_killed(&open(folder.as_ref()));
+    }
+}
+
+/// Writes on several threads, each to branches of its own, and says what is durable.
+pub(crate) fn write_until_killed(store: &Store) {
     // A writer that panics must not look like one that was killed.
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("{panic}");
         std::process::abort();
     }));
-    let store = open(folder.as_ref());
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {
-            let store = &store;
             scope.spawn(move || write_on(store, writer));
         }
     });
@@ -95,6 +99,17 @@ pub(crate) fn run_and_kill(folder: &FilePath, process: &str, after: usize) -> Ha
     last
 }
 
+/// That a store has every commit that was acknowledged, and of each batch all or nothing.
+pub(crate) fn check(store: &Store, acknowledged: &HashMap<String, Id>, kill: usize) {
+    let heads = walk(store);
+    for (name, id) in acknowledged {
+        let head = heads[&branch(name)];
+        assert!(store.is_ancestor(id, &head).unwrap(), "{id} of {name} is lost (kill {kill})");
+        let shared = heads[&branch(&name.replace("writer", "shared"))];
+        assert!(store.is_ancestor(&head, &shared).unwrap(), "{head} is not merged (kill {kill})");
+    }
+}
+
 #[test]
 fn every_acknowledged_commit_survives() {
     let folder = tempfile::tempdir().unwrap();
@@ -110,13 +125,6 @@ fn every_acknowledged_commit_survives() {
             std::fs::create_dir(folder.path()).unwrap();
         }
         acknowledged.extend(run_and_kill(folder.path(), "kill::writer_process", after.max(1)));
-        let store = open(folder.path());
-        let heads = walk(&store);
-        for (name, id) in &acknowledged {
-            let head = heads[&branch(name)];
-            assert!(store.is_ancestor(id, &head).unwrap(), "{id} of {name} is lost (kill {kill})");
-            let shared = heads[&branch(&name.replace("writer", "shared"))];
-            assert!(store.is_ancestor(id, &shared).unwrap(), "{id} is not merged (kill {kill})");
-        }
+        check(&open(folder.path()), &acknowledged, kill);
     }
 }

@@ -1,5 +1,6 @@
 //! Owns the tests of the lens to Git, with the real `git` as the other side.
 
+mod backend;
 mod fixture;
 mod histories;
 mod hostile;
