@@ -12,7 +12,8 @@
 //!
 //! The index is never the truth: a run that is damaged, missing, or not of these segments is made
 //! again from them, and a log without any is the same log. A run is durable before anything else
-//! is removed for it.
+//! is removed for it. But it is a witness, for it is written only of what is durable: segments that
+//! end before what a run tells of have lost something.
 
 mod build;
 mod page;
