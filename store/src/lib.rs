@@ -12,7 +12,7 @@
 //! - [`sync`]: branches from one store to another, and slices of a store. [`Proof`]: what a commit
 //!   held, to be seen without the store.
 //! - [`Keep`]: letting go of old trees, while the history of who did what stays.
-//! - `git` (a feature): the same history in a Git repository, and back.
+//! - `git` (a feature): the same history in a Git repository, and back; or kept in one.
 //! - `stream` (a feature): a [`Watch`] as a stream, for whoever has a runtime.
 //!
 //! It knows nothing of what is stored in it, asks no clock, starts no thread, and needs no

@@ -4,6 +4,8 @@
 //! `cargo bench -p jitsu-store --bench workloads -- [folder] [--n N] [--on KIND] [workload…]`: the
 //! folder decides which disk is measured, `N` how long each runs, `KIND` on which backend alone.
 //!
+//! With the feature `git` the backends `git` and `git-memory` are measured as well.
+//!
 //! What is beside a figure is Irmin 3.11 on its backend of that name; for queues and ropes Irmin
 //! 0.9.4, or the paper of 2015 on its backend. Irmin was measured on another day than this, and the
 //! paper on another machine: they say in which order of magnitude they play, the ratios between
@@ -12,6 +14,8 @@
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
 mod floors;
+#[cfg(feature = "git")]
+mod git;
 mod own;
 mod peers;
 
@@ -58,6 +62,10 @@ fn main() {
     println!("in {}, n = {}", folder.path().display(), options.n);
     let is_on = |kind: &str| options.on.as_ref().is_none_or(|on| on == kind);
     let mut kinds = Kind::all(folder.path());
+    #[cfg(feature = "git")]
+    let in_memory = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
+    #[cfg(feature = "git")]
+    kinds.extend(git::kinds(folder.path(), in_memory.path()));
     kinds.retain(|kind| is_on(kind.name));
     for workload in WORKLOADS.iter().filter(|workload| workload.is_among(&options.only)) {
         let mut table = workload.table(&kinds, options.n);

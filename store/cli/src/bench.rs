@@ -23,7 +23,7 @@ pub(crate) fn bench(folder: Option<&FilePath>, n: usize, only: &[String]) -> Res
     let below =
         folder.map(tempfile::tempdir_in).transpose().context("nothing can be made there")?;
     let mut kinds = Kind::all(below.as_ref().map_or(FilePath::new(""), |below| below.path()));
-    kinds.retain(|kind| below.is_some() || !kind.is_on_disk());
+    kinds.retain(|kind| below.is_some() || !kind.is_on_disk);
     let chosen = WORKLOADS.iter().filter(|workload| workload.is_among(only));
     let tables: Vec<String> = chosen.map(|it| it.table(&kinds, n).to_string()).collect();
     Ok(tables.concat().into())

@@ -7,14 +7,6 @@ use jitsu_store::{Batch, BranchName, Contents, Merged, Path, Store, Tree, TreeEr
 use super::kinds::{Kind, branch, meta, path};
 use super::table::{Table, timed};
 
-/// A durable commit waits for the disk: fewer of them tell as much.
-const DURABLE_MAX: usize = 1000;
-
-/// As many operations as are worth measuring on this backend.
-fn scaled(kind: &Kind<'_>, n: usize) -> usize {
-    if kind.is_durable() { n.min(DURABLE_MAX) } else { n }
-}
-
 fn value(n: usize) -> Contents {
     Contents::text(format!("{n:0100}"))
 }
@@ -49,7 +41,7 @@ pub(crate) fn sets(n: usize) -> Vec<(Path, Contents)> {
 
 /// W1.
 pub(crate) fn one_set(table: &mut Table, kind: &Kind<'_>, n: usize) {
-    let n = scaled(kind, n);
+    let n = kind.scaled(n);
     let entries = sets(n);
     // Irmin's directory in memory is one node, so that its figure falls with their number.
     let irmin = kind.beside(if n > 1000 { 237.0 } else { 3869.0 }, 2898.0);
@@ -66,7 +58,7 @@ pub(crate) fn one_set(table: &mut Table, kind: &Kind<'_>, n: usize) {
 
 /// W2. An operation is both commits.
 pub(crate) fn twenty_and_none(table: &mut Table, kind: &Kind<'_>, n: usize) {
-    let n = scaled(kind, n / 5);
+    let n = kind.scaled(n / 5);
     let irmin = kind.beside(2830.0, 1388.0);
     let keys: Vec<String> = (0..20).map(|key| format!("key-{key:02}")).collect();
     table.measure(kind.name, n, irmin, || {
@@ -107,7 +99,7 @@ impl Tens {
 
 /// W3. An operation is all of it.
 pub(crate) fn fork_and_merge(table: &mut Table, kind: &Kind<'_>, n: usize) {
-    let n = scaled(kind, n / 5);
+    let n = kind.scaled(n / 5);
     let irmin = kind.beside(912.0, 349.0);
     let tens: Vec<Tens> = (0..n).map(Tens::new).collect();
     table.measure(kind.name, n, irmin, || {

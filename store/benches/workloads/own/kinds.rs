@@ -12,6 +12,9 @@ use super::table::Figure;
 /// How many commits are published together in bulk.
 const BULK: usize = 1000;
 
+/// A durable commit waits for the disk: fewer of them tell as much.
+const DURABLE_MAX: usize = 1000;
+
 /// A backend to measure.
 pub(crate) struct Kind<'a> {
     pub(crate) name: &'static str,
@@ -19,18 +22,35 @@ pub(crate) struct Kind<'a> {
     pub(crate) irmin: &'static str,
     /// Whether many commits share a flush.
     pub(crate) in_bulk: bool,
-    folder: &'a FilePath,
-    made: Cell<usize>,
+    pub(crate) is_on_disk: bool,
+    /// The most operations that are worth measuring.
+    pub(crate) ops_max: usize,
+    /// The store in a folder, which it makes if there is none and it needs one.
+    pub(crate) open: fn(&FilePath) -> Store,
+    /// Where its folders are.
+    pub(crate) folder: &'a FilePath,
+    pub(crate) made: Cell<usize>,
 }
 
 impl<'a> Kind<'a> {
     pub(crate) fn all(folder: &'a FilePath) -> Vec<Kind<'a>> {
-        let kind = |name, irmin, in_bulk| Kind { name, irmin, in_bulk, folder, made: Cell::new(0) };
+        let kind = |name, irmin, open| Kind {
+            name,
+            irmin,
+            in_bulk: false,
+            is_on_disk: false,
+            ops_max: usize::MAX,
+            open,
+            folder,
+            made: Cell::new(0),
+        };
+        let hashed = |_: &FilePath| Store::on(Arc::new(Memory::new())).expect("an empty backend");
+        let on_disk = |name, irmin| Kind { is_on_disk: true, ..kind(name, irmin, log) };
         vec![
-            kind("memory", "mem", false),
-            kind("memory-hashed", "mem", false),
-            kind("log, in bulk", "pack", true),
-            kind("log, each commit durable", "", false),
+            kind("memory", "mem", |_| Store::memory()),
+            kind("memory-hashed", "mem", hashed),
+            Kind { in_bulk: true, ..on_disk("log, in bulk", "pack") },
+            Kind { ops_max: DURABLE_MAX, ..on_disk("log, each commit durable", "") },
         ]
     }
 
@@ -42,16 +62,13 @@ impl<'a> Kind<'a> {
 
     /// The store that was made last, without anything of it in memory.
     pub(crate) fn reopen(&self) -> Store {
-        match self.name {
-            "memory" => return Store::memory(),
-            "memory-hashed" => {
-                return Store::on(Arc::new(Memory::new())).expect("an empty backend");
-            }
-            _ => {}
-        }
         let name = format!("{}-{}", self.name.replace([' ', ','], ""), self.made.get());
-        let log = Log::open(self.folder.join(name), LogOptions::default()).expect("a log");
-        Store::on(Arc::new(log)).expect("a store")
+        (self.open)(&self.folder.join(name))
+    }
+
+    /// As many operations, if they are worth measuring.
+    pub(crate) fn scaled(&self, n: usize) -> usize {
+        n.min(self.ops_max)
     }
 
     /// Irmin's figure on its backend of this kind, if it has one, of its two.
@@ -73,13 +90,14 @@ impl<'a> Kind<'a> {
         }
     }
 
-    pub(crate) fn is_on_disk(&self) -> bool {
-        self.name.starts_with("log")
-    }
-
     pub(crate) fn is_durable(&self) -> bool {
-        self.is_on_disk() && !self.in_bulk
+        self.is_on_disk && !self.in_bulk
     }
+}
+
+fn log(folder: &FilePath) -> Store {
+    let log = Log::open(folder, LogOptions::default()).expect("a log");
+    Store::on(Arc::new(log)).expect("a store")
 }
 
 pub(crate) fn branch(name: &str) -> BranchName {

@@ -1,0 +1,40 @@
+//! Owns the backends that keep their commits in a Git repository. Must not know the workloads.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+
+use jitsu_store::Store;
+use jitsu_store::git::{GitBackend, ObjectFormat, Repository};
+
+use crate::own::kinds::Kind;
+
+/// Each change costs several files: a few of them tell enough.
+const FEW: usize = 100;
+
+/// On a disk, and in a folder that is in memory.
+pub(crate) fn kinds<'a>(folder: &'a Path, in_memory: &'a Path) -> [Kind<'a>; 2] {
+    let kind = |name, folder, open| Kind {
+        name,
+        irmin: "",
+        in_bulk: false,
+        is_on_disk: true,
+        ops_max: FEW,
+        open,
+        folder,
+        made: Cell::new(0),
+    };
+    let git = |folder: &Path| on(GitBackend::open(repository(folder)).expect("a backend"));
+    let git_memory = |folder: &Path| {
+        on(GitBackend::open_cached_in_memory(repository(folder)).expect("a backend"))
+    };
+    [kind("git", folder, git), kind("git-memory", in_memory, git_memory)]
+}
+
+fn repository(folder: &Path) -> Repository {
+    Repository::create(folder, ObjectFormat::Sha1).expect("a repository")
+}
+
+fn on(backend: GitBackend) -> Store {
+    Store::on(Arc::new(backend)).expect("a store")
+}
