@@ -10,9 +10,12 @@ use nix::fcntl::{Flock, FlockArg};
 use super::log::failed;
 use crate::error::StorageError;
 
+/// A lock, which is held as long as this is there.
+pub(crate) struct Lock(#[expect(dead_code, reason = "held")] Flock<File>);
+
 /// Takes the lock, which the system gives back when this process ends however it ends, and writes
 /// down who has it.
-pub(crate) fn lock(path: PathBuf) -> Result<Flock<File>, StorageError> {
+pub(crate) fn lock(path: PathBuf) -> Result<Lock, StorageError> {
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false);
     let opened = options.open(&path).map_err(|error| failed("open the lock file", error))?;
@@ -28,5 +31,5 @@ pub(crate) fn lock(path: PathBuf) -> Result<Flock<File>, StorageError> {
     };
     // Only for people; a full disk is no reason to refuse a store that can still be read.
     let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
-    Ok(lock)
+    Ok(Lock(lock))
 }

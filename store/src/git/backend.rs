@@ -15,10 +15,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard};
-
-use nix::fcntl::Flock;
 
 use super::error::GitError;
 use super::export::{self, check_names};
@@ -28,7 +25,8 @@ use super::names::{git_branch, store_branch};
 use super::object::GitId;
 use super::pending::{self, Stage};
 use super::repository::{Move, Repository};
-use crate::backend::{Backend, HeadChange, Log, LogOptions, Memory, lock};
+use crate::backend::lock::{Lock, lock};
+use crate::backend::{Backend, HeadChange, Log, LogOptions, Memory};
 use crate::codec::ObjectKind;
 use crate::error::StorageError;
 use crate::id::{Id, IdPrefix};
@@ -74,7 +72,7 @@ pub struct GitBackend {
     /// The commits in the cache, as the lens reads and makes them.
     commits: Store,
     state: Mutex<State>,
-    _lock: Flock<File>,
+    _lock: Lock,
 }
 
 struct State {
@@ -106,7 +104,7 @@ impl GitBackend {
             return Err(GitError::NotBare(repository.path().to_owned()).into());
         }
         let ids = export::known(&repository)?;
-        let lock = lock::lock(repository.path().join(LOCK))?;
+        let lock = lock(repository.path().join(LOCK))?;
         finish(&repository)?;
         let cache = cache()?;
         let commits = Store::on(cache.clone())?;

@@ -8,10 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use nix::fcntl::Flock;
-
 use super::disk::{Disk, LogFile, failed};
-use crate::backend::lock::lock;
+use crate::backend::lock::{Lock, lock};
 use crate::error::StorageError;
 
 const LOCK: &str = "lock";
@@ -24,7 +22,7 @@ type Files = BTreeMap<LogFile, Arc<File>>;
 pub(super) struct Folder {
     path: PathBuf,
     files: RwLock<Files>,
-    _lock: Option<Flock<File>>,
+    _lock: Option<Lock>,
 }
 
 impl Folder {
