@@ -260,12 +260,12 @@ impl Backend for GitBackend {
     fn branches(&self) -> Result<Vec<(BranchName, Id)>, StorageError> {
         let state = &mut self.state();
         let mut branches = Vec::new();
+        // In the same order on both sides: what `*` is there comes before all else as well.
         for (name, git) in state.repository.branches()? {
             if let Some(branch) = store_branch(&name) {
                 branches.push((branch, self.taken(state, git)?));
             }
         }
-        branches.sort_unstable();
         Ok(branches)
     }
 

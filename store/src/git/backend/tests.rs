@@ -73,3 +73,23 @@ fn a_branch_that_was_moved_on_stays_where_it_is() {
     pending::note(&path, Stage::Moving, &moves).unwrap();
     assert_eq!(opened(&path), [Some(first), Some(first)]);
 }
+
+#[test]
+fn a_lock_to_which_something_happens_is_not_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, [first, second]) = two_branches(folder.path());
+    let moved = [Move { branch: "x".into(), old: Some(first), new: Some(second) }];
+    let lock = path.join("refs/heads/x.lock");
+    fs::write(&lock, "").unwrap();
+    let repository = Repository::open(&path).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            fs::write(&lock, format!("{second}\n")).unwrap();
+        });
+        repository.break_locks(&moved).unwrap();
+    });
+    assert!(lock.exists());
+    repository.break_locks(&moved).unwrap();
+    assert!(!lock.exists());
+}

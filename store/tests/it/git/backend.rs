@@ -177,8 +177,13 @@ fn what_git_cannot_hold_moves_nothing() {
     let UpdateError::Storage(StorageError::Git(error)) = refused else { panic!("{refused}") };
     assert!(error.to_string().contains(".gitattributes: contents with lines"), "{error}");
     assert_eq!(store.branches().unwrap(), [(branch("a"), head.id())]);
-    // It goes on.
-    write(&store, "b", "f", "1", 3);
+    write(&store, "b", "f", "1", 2);
+    // It goes on, with names that are others in Git as well.
+    for name in ["b+c", "b*c", "b*"] {
+        write(&store, name, "f", "1", 3);
+    }
+    let names: Vec<_> = store.branches().unwrap().into_iter().map(|it| it.0).collect();
+    assert_eq!(names, ["a", "b", "b*", "b*c", "b+c"].map(branch));
     repo.check();
 }
 
