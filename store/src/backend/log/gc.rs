@@ -19,6 +19,7 @@
 //! in an earlier epoch cannot publish it, and tries again. Those who read have the old files until
 //! nobody looks there.
 
+#[cfg(unix)]
 use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 

@@ -37,7 +37,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
 pub use self::audit::IndexFlaw;
-#[cfg(unix)]
 pub(super) use self::disk::failed;
 pub use self::disk::{Disk, LogFile};
 use self::format::{Frame, Location, SegmentHeader};
