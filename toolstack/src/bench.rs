@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use jitsu_proto::{DomainSpec, Guest, Name};
@@ -56,6 +57,17 @@ pub enum BenchError {
     /// No shell came.
     #[error("no domain was built in advance within a minute; see the log")]
     NoShell,
+    /// What ran besides did not.
+    #[error(
+        "{ended} of the {with} domains that were to run besides have ended: the guest needs other \
+         words (--cmdline) or more memory"
+    )]
+    Ended {
+        /// How many.
+        ended: usize,
+        /// Of how many.
+        with: usize,
+    },
     /// The daemon would be disturbed, and disturb.
     #[error("a toolstack serves at {}: stop it first", .0.display())]
     Serving(PathBuf),
@@ -219,6 +231,18 @@ impl Open {
         }
     }
 
+    /// Counts from now on the domains that end by themselves.
+    fn count_ended(&self) -> Arc<AtomicUsize> {
+        let ended = Arc::new(AtomicUsize::new(0));
+        if let Open::Backend { backend, .. } = self {
+            let counted = ended.clone();
+            backend.watch(Box::new(move |_| {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }));
+        }
+        ended
+    }
+
     fn create(&self, name: &Name, spec: &DomainSpec) -> Result<Option<Handle>, BenchError> {
         match self {
             Open::Command { config, .. } => {
@@ -306,6 +330,7 @@ pub fn run(config: &Config, plan: &Plan, out: &mut dyn Write) -> Result<(), Benc
     }
     let last = *ways.iter().rfind(|way| **way != Way::Shell).expect("BUG: there is a way");
     let crowd = last.open(config, &plan.spec)?;
+    let ended = crowd.count_ended();
     let members = (0..plan.with).map(|nth| {
         let name = Name::new(&format!("jitsu-crowd-{nth}")).expect("BUG: it is a name");
         crowd.start(&name, &plan.spec)
@@ -317,8 +342,15 @@ pub fn run(config: &Config, plan: &Plan, out: &mut dyn Write) -> Result<(), Benc
         "create", "× faster", "destroy", "growth"
     ))?;
     let crowded = measure_all(config, plan, &ways, Some(&alone), &mut line);
-    members.iter().try_for_each(|handle| crowd.destroy(handle.as_ref()))?;
-    crowded.map(drop)
+    // Who ends from here on ends by us.
+    let ended = ended.load(Ordering::Relaxed);
+    let destroyed = members.iter().map(|handle| crowd.destroy(handle.as_ref()));
+    let destroyed = destroyed.fold(Ok(()), Result::and);
+    crowded?;
+    if ended > 0 {
+        return Err(BenchError::Ended { ended, with: plan.with });
+    }
+    destroyed
 }
 
 fn measure_all(

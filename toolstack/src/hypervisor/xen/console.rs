@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use jitsu_proto::Name;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -19,8 +20,12 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::hypervisor::console;
 
-/// How often a terminal that is not there yet is looked for.
-const LOOK_MS: u16 = 20;
+/// How soon a terminal that is not there yet is looked for again; then after twice as long, and so
+/// on: `xenconsoled` is quick, and where there is none nobody shall pay for it.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The longest it takes until it is looked for again.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// How much is read at once.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -181,10 +186,17 @@ impl Shared {
 
 fn run(shared: &Shared, find: &FindTerminal) {
     let mut events = [EpollEvent::empty(); 32];
+    let (mut missing, mut pause, mut next) = (0, LOOK, Instant::now());
     while !shared.is_over.load(Ordering::Relaxed) {
-        let timeout = match shared.look(find) {
+        let now = Instant::now();
+        if now >= next {
+            missing = shared.look(find);
+            next = now + pause;
+            pause = LOOK_MAX.min(2 * pause);
+        }
+        let timeout = match missing {
             0 => EpollTimeout::NONE,
-            _ => EpollTimeout::from(LOOK_MS),
+            _ => EpollTimeout::try_from(next - now).expect("BUG: a pause is short"),
         };
         let count = match shared.epoll.wait(&mut events, timeout) {
             Ok(count) => count,
@@ -194,6 +206,7 @@ fn run(shared: &Shared, find: &FindTerminal) {
         for event in &events[..count] {
             if event.data() == NEWS {
                 let _ = shared.news.read();
+                (pause, next) = (LOOK, Instant::now());
                 continue;
             }
             let mut domains = shared.lock();
@@ -204,7 +217,39 @@ fn run(shared: &Shared, find: &FindTerminal) {
                 if let Some(terminal) = domain.terminal.take() {
                     let _ = shared.epoll.delete(terminal.as_fd());
                 }
+                // It may be there again: another `xenconsoled` makes another.
+                (pause, next) = (LOOK, Instant::now() + LOOK);
+                missing += 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_terminal_that_never_comes_is_looked_for_ever_more_rarely() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (told, looks) = mpsc::channel();
+        let find = move |domid| {
+            told.send(domid).expect("the test listens");
+            None
+        };
+        let consoles = Consoles::start(dir.path().to_owned(), 1000, Box::new(find));
+        let consoles = consoles.expect("it starts");
+        let name = |text| Name::new(text).expect("a name");
+        consoles.add(1, &name("www")).expect("it is added");
+        std::thread::sleep(Duration::from_millis(600));
+        let count = looks.try_iter().count();
+        // After 0, 20, 60, 140, 300 and 620 ms, and once more for the news; a slow machine sees fewer.
+        assert!((2..=7).contains(&count), "{count} looks in 0.6 s");
+
+        consoles.add(2, &name("dns")).expect("it is added");
+        let until = Instant::now() + Duration::from_secs(60);
+        while looks.recv_timeout(until - Instant::now()).expect("it looks") != 2 {}
     }
 }
