@@ -1,19 +1,23 @@
 //! Interfaces of dom0: the dom0 ends of guests' interfaces, and bridges.
 //!
-//! Owns waiting for an interface to come and go, and plugging it into a bridge, over rtnetlink
+//! Owns waiting for an interface to come and go, plugging it into a bridge, and whose address is
+//! behind it, over rtnetlink
 //! (rtnetlink(7)), in this process: no hotplug script, no udev. It must not know the XenStore.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::net::if_::if_nametoindex;
@@ -88,8 +92,26 @@ impl Links {
         link.header.flags = LinkFlags::Up;
         link.header.change_mask = LinkFlags::Up;
         link.attributes.push(LinkAttribute::Controller(if_nametoindex(bridge)?));
-        request(RouteNetlinkMessage::SetLink(link))
+        request(RouteNetlinkMessage::SetLink(link), 0)
     }
+}
+
+/// Tells the kernel that the guest at this address has this MAC, on `bridge`. It believes that until
+/// it finds otherwise (`NUD_STALE`). Who connects while the guest boots would have the kernel ask
+/// for the MAC when there is nobody yet to answer, and ask again only a second later.
+pub(super) fn introduce(bridge: &str, address: IpAddr, mac: [u8; 6]) -> io::Result<()> {
+    let mut neighbour = NeighbourMessage::default();
+    neighbour.header.family = match address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    neighbour.header.ifindex = if_nametoindex(bridge)?;
+    neighbour.header.state = NeighbourState::Stale;
+    neighbour.attributes = vec![
+        NeighbourAttribute::Destination(address.into()),
+        NeighbourAttribute::LinkLayerAddress(mac.to_vec()),
+    ];
+    request(RouteNetlinkMessage::NewNeighbour(neighbour), NLM_F_CREATE | NLM_F_REPLACE)
 }
 
 /// Runs a hotplug script as libxl does (docs/misc/block-scripts.txt and tools/hotplug of Xen): with
@@ -111,12 +133,12 @@ pub(super) fn run_script(script: &str, action: &str, domid: u32, nth: usize) -> 
 }
 
 /// Asks the kernel for one thing and waits for its answer.
-fn request(what: RouteNetlinkMessage) -> io::Result<()> {
+fn request(what: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_ACK;
+    header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
     header.sequence_number = 1;
     let mut message = NetlinkMessage::new(header, NetlinkPayload::from(what));
     message.finalize();

@@ -233,6 +233,13 @@ impl Shared {
         } else {
             self.write_and_plug(domid, &steps, &parts.interfaces)?;
         }
+        for Interface { mac, bridge, ip, .. } in &parts.interfaces {
+            if let Some(ip) = *ip
+                && let Err(error) = link::introduce(bridge, ip, mac.bytes())
+            {
+                tracing::warn!(domid, %ip, %error, "the kernel has to ask who has an address");
+            }
+        }
         parts.disks.iter().try_for_each(|held| self.wait_for_disk(domid, held))
     }
 
