@@ -240,6 +240,11 @@ impl Record {
         decode_checked(id, &bytes, |bytes| Record::decode(*id, bytes, from)).map(Some)
     }
 
+    /// The same of one that something refers to, and that hence must be there.
+    pub(crate) fn fetch(id: &Id, from: &Source) -> Result<Record, StorageError> {
+        Record::load(id, from)?.ok_or(StorageError::Missing { id: *id })
+    }
+
     fn id(&self) -> Id {
         if let Some(id) = self.id.get() {
             return *id;

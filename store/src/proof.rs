@@ -169,7 +169,7 @@ fn read<E: From<StorageError>>(
 }
 
 fn look(here: &Source, commit: &Id, path: &Path) -> Result<Proven, StorageError> {
-    let record = Record::load(commit, here)?.ok_or(StorageError::Missing { id: *commit })?;
+    let record = Record::fetch(commit, here)?;
     match Commit::stored(Arc::new(record), here).tree().entry(path)? {
         None => Ok(Proven::Nothing),
         Some(Entry::Directory(directory)) => Ok(Proven::Directory(directory.id())),

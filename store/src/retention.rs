@@ -236,7 +236,7 @@ fn reach<'a>(
     id: Id,
     colour: &Colour,
 ) -> Result<&'a mut Waiting, StorageError> {
-    let record = Record::load(&id, source)?.ok_or(StorageError::Missing { id })?;
+    let record = Record::fetch(&id, source)?;
     let waiting = line.entry((record.generation(), id)).or_insert_with(|| Waiting {
         record,
         colour: colour.clone(),
@@ -248,10 +248,9 @@ fn reach<'a>(
 
 /// The newest so many commits of all that a head leads to.
 pub(crate) fn newest(source: &Source, head: Id, count: usize) -> Result<Vec<Id>, StorageError> {
-    let load = |id| Record::load(&id, source)?.ok_or(StorageError::Missing { id });
     let mut line = BTreeMap::new();
     let turn = |id: Id, record: &Record| (record.generation(), record.meta().time_ms, id);
-    let record = load(head)?;
+    let record = Record::fetch(&head, source)?;
     line.insert(turn(head, &record), record);
     let mut newest = Vec::new();
     while newest.len() < count
@@ -259,7 +258,7 @@ pub(crate) fn newest(source: &Source, head: Id, count: usize) -> Result<Vec<Id>,
     {
         newest.push(id);
         for parent in record.parents() {
-            let record = load(parent)?;
+            let record = Record::fetch(&parent, source)?;
             line.insert(turn(parent, &record), record);
         }
     }

@@ -72,7 +72,7 @@ impl Values {
                 line.pop();
                 continue;
             }
-            let record = Record::load(&id, &self.objects)?.ok_or(StorageError::Missing { id })?;
+            let record = Record::fetch(&id, &self.objects)?;
             let unknown: Vec<Id> =
                 record.parents().filter(|id| !state.named.contains_key(id)).collect();
             if unknown.is_empty() {

@@ -22,7 +22,8 @@ pub fn branches(of: &mut dyn Peer) -> Result<Vec<(BranchName, Id)>, SyncError> {
 impl Store {
     /// Brings the head of a branch of another store here, with everything that belongs to it, and
     /// moves no branch; `None` if there is no such branch. What is here already does not come
-    /// again, and what came is durable. ([`Server`](super::Server) is the other store, if it is in this process.)
+    /// again, and what came is durable. ([`Server`](super::Server) is the other store, if it is in
+    /// this process.)
     pub fn fetch(
         &self,
         from: &mut dyn Peer,

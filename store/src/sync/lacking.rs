@@ -89,8 +89,7 @@ impl Lacking {
     fn line(&self, commits: &[Id]) -> Result<Line, StorageError> {
         let mut line = Line::new();
         for id in commits.iter().filter(|id| !self.seen.contains(id)) {
-            let record = Record::load(id, &self.source)?;
-            let record = record.ok_or(StorageError::Missing { id: *id })?;
+            let record = Record::fetch(id, &self.source)?;
             line.insert((record.generation(), *id), record.parents().collect());
         }
         Ok(line)

@@ -157,7 +157,7 @@ impl Sender {
     fn see(&mut self, lacking: Vec<Id>) -> Result<(), StorageError> {
         if let Some(newest) = &self.newest {
             for id in lacking.iter().filter(|id| !newest.contains(id)) {
-                let time_ms = load(id, &self.source)?.meta().time_ms;
+                let time_ms = Record::fetch(id, &self.source)?.meta().time_ms;
                 self.thinned_before_ms = self.thinned_before_ms.max(time_ms.saturating_add(1));
             }
             let is_lacking: HashSet<&Id> = lacking.iter().collect();
@@ -175,7 +175,7 @@ impl Sender {
         }
         let mut trees = Trees::default();
         for Due { id, is_new } in self.commits.drain(..self.commits.len().min(COMMITS_AT_ONCE)) {
-            let record = load(&id, &self.source)?;
+            let record = Record::fetch(&id, &self.source)?;
             let tree = record.tree();
             let is_old = record.meta().time_ms < self.thinned_before_ms;
             let is_wanted = self.newest.as_ref().is_none_or(|newest| newest.contains(&id));
@@ -239,10 +239,6 @@ impl Trees {
         }
         order
     }
-}
-
-fn load(id: &Id, source: &Source) -> Result<Record, StorageError> {
-    Record::load(id, source)?.ok_or(StorageError::Missing { id: *id })
 }
 
 /// The first of some objects, as a message.

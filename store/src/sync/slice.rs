@@ -239,7 +239,7 @@ impl Known {
 
     fn reach(&mut self, id: Id) -> Result<(), StorageError> {
         if self.seen.insert(id) {
-            let record = Record::load(&id, &self.source)?.ok_or(StorageError::Missing { id })?;
+            let record = Record::fetch(&id, &self.source)?;
             self.next.insert((record.generation(), id), record);
         }
         Ok(())
