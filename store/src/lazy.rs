@@ -50,6 +50,19 @@ struct Stored<T> {
     value: OnceLock<T>,
 }
 
+impl<T: Object> Stored<T> {
+    fn load(&self) -> Result<&T, StorageError> {
+        let Stored { id, home, value } = self;
+        if let Some(value) = value.get() {
+            return Ok(value);
+        }
+        let home = home.source();
+        let bytes = home.fetch(id)?;
+        let loaded = decode_checked(id, &bytes, |bytes| T::decode(bytes, &home))?;
+        Ok(value.get_or_init(|| loaded))
+    }
+}
+
 /// What is known of a value that somebody asked the id of.
 struct Hashed {
     id: Id,
@@ -118,16 +131,7 @@ impl<T: Object + Clone> Lazy<T> {
     pub(crate) fn load(&self) -> Result<&T, StorageError> {
         match &*self.0 {
             State::Made { value, .. } => Ok(value),
-            State::Stored(stored) => {
-                let Stored { id, home, value } = &**stored;
-                if let Some(value) = value.get() {
-                    return Ok(value);
-                }
-                let home = home.source();
-                let bytes = home.fetch(id)?;
-                let loaded = decode_checked(id, &bytes, |bytes| T::decode(bytes, &home))?;
-                Ok(value.get_or_init(|| loaded))
-            }
+            State::Stored(stored) => stored.load(),
         }
     }
 

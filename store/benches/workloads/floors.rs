@@ -1,6 +1,6 @@
-//! Owns what nobody can do without who does the same in memory: the floors of W1 and W4.
+//! Owns what nobody can do without who does the same in memory: the floors of W1, W4 and W6.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use jitsu_store::{Contents, Meta, Path};
@@ -8,6 +8,7 @@ use rpds::HashTrieMapSync;
 
 use crate::own::commits::sets;
 use crate::own::kinds::{Random, meta};
+use crate::own::queues::LONG;
 use crate::own::reads::{READS, keys};
 use crate::own::table::{Table, timed};
 
@@ -16,6 +17,7 @@ pub(crate) fn beside(workload: &str, table: &mut Table, n: usize) {
     match workload {
         "W1" => versions(table, &sets(n)),
         "W4" => reads(table, &keys()),
+        "W6" => elements(table),
         _ => {}
     }
 }
@@ -48,6 +50,23 @@ fn reads(table: &mut Table, paths: &[Path]) {
             for _ in 0..READS {
                 let found = map.get(&paths[random.below(paths.len())]).cloned();
                 assert!(found.is_some(), "it was put there");
+            }
+        })
+    });
+}
+
+/// W6's sequence of pushes and pops in a queue that is changed in place, of which no version is
+/// kept: of elements that can be shared, as those of a value that others hold must be.
+fn elements(table: &mut Table) {
+    let name = format!("floor: std's VecDeque, {LONG} pushes, as many pops");
+    table.measure(name, 1, None, || {
+        timed(|| {
+            let mut queue: VecDeque<Arc<Contents>> = VecDeque::new();
+            for element in 0..LONG {
+                queue.push_back(Arc::new(Contents::Counter(element as i64)));
+            }
+            while let Some(element) = queue.pop_front() {
+                std::hint::black_box(Contents::clone(&element));
             }
         })
     });

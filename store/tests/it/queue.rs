@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use jitsu_store::{Batch, Commit, Contents, Id, Merged, Queue, Store, Tree};
+use jitsu_store::backend::{Backend, HeadChange, Memory};
+use jitsu_store::{
+    Batch, Commit, Contents, Id, Merged, ObjectKind, Queue, StorageError, Store, Tree,
+};
 use proptest::prelude::*;
 
 use crate::counted::{Cost, Counted};
@@ -393,6 +396,55 @@ fn a_base_may_hold_the_same_twice() {
     assert_eq!(get(&both.tree()).len(), 2, "of three one is popped");
 }
 
+/// All objects of a kind in a backend.
+fn objects(backend: &Memory, kind: ObjectKind) -> Vec<Id> {
+    backend.ids_with_prefix(kind, &"".parse().unwrap(), usize::MAX).unwrap()
+}
+
+#[test]
+fn what_cannot_be_read_changes_nothing() {
+    const OLD: usize = 3000;
+    const NEW: usize = 40;
+    let whole = Arc::new(Memory::new());
+    let mut batch = Store::on(whole.clone()).unwrap().batch();
+    // Whoever pops has let go of some blocks, in the middle of a branch.
+    let base = change(&mut batch, "main", 1, |queue| {
+        *queue = of(0..OLD);
+        (0..100).for_each(|_| drop(queue.pop().unwrap()));
+    });
+    batch.publish().unwrap();
+    let kinds = [ObjectKind::Contents, ObjectKind::Part, ObjectKind::Node, ObjectKind::Commit];
+    let all: Vec<Id> = kinds.iter().flat_map(|kind| objects(&whole, *kind)).collect();
+    let mut failures = 0;
+    for lost in objects(&whole, ObjectKind::Part) {
+        let there = Arc::new(Memory::new());
+        let give = |id: &Id| there.put(id, &whole.get(id).unwrap().unwrap()).unwrap();
+        all.iter().filter(|id| **id != lost).for_each(give);
+        let (branch, new) = (branch("main"), Some(base.id()));
+        assert!(there.set_heads(&[HeadChange { branch, old: None, new }]).unwrap());
+        let mut queue = get(&head(&mut Store::on(there.clone()).unwrap().batch(), "main"));
+        // Does it a second time, once it can be read.
+        let mut done = |queue: &mut Queue, act: &dyn Fn(&mut Queue) -> Result<(), StorageError>| {
+            let before = queue.len();
+            if let Err(error) = act(queue) {
+                assert!(matches!(error, StorageError::Missing { id } if id == lost), "{error}");
+                assert_eq!(queue.len(), before);
+                give(&lost);
+                failures += 1;
+                act(queue).unwrap();
+            }
+        };
+        for number in OLD..OLD + NEW {
+            done(&mut queue, &|queue| queue.push(element(number)));
+        }
+        for number in 100..OLD + NEW {
+            done(&mut queue, &|queue| queue.pop().map(|it| assert_eq!(it, Some(element(number)))));
+        }
+        assert!(queue.is_empty());
+    }
+    assert!(failures > OLD / 32, "each of them is read by somebody");
+}
+
 /// What `edit` costs on average, done `times` times with a commit each.
 fn average(backend: &Counted, store: &Store, times: u64, edit: impl Fn(&mut Queue)) -> [f64; 2] {
     backend.cost();
@@ -482,9 +534,9 @@ fn the_index_grows_with_merges_and_shrinks_with_pops() {
         let mut batch = store.batch();
         batch.commit(&branch("size"), only.clone(), at(0)).unwrap();
         batch.publish().unwrap();
-        let node = jitsu_store::Backend::get(&*backend, &only.id()).unwrap().unwrap();
+        let node = Backend::get(&*backend, &only.id()).unwrap().unwrap();
         match jitsu_store::references(&node).unwrap()[..] {
-            [id] => jitsu_store::Backend::get(&*backend, &id).unwrap().unwrap().len() as u64,
+            [id] => Backend::get(&*backend, &id).unwrap().unwrap().len() as u64,
             _ => 0,
         }
     };

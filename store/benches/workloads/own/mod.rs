@@ -3,7 +3,7 @@
 
 pub(crate) mod commits;
 pub(crate) mod kinds;
-mod queues;
+pub(crate) mod queues;
 pub(crate) mod reads;
 mod ropes;
 pub(crate) mod table;

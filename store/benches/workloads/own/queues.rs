@@ -7,7 +7,7 @@ use super::kinds::{Kind, branch, meta, path};
 use super::table::{Figure, Table, timed};
 
 /// The length of the paper's longest sequence.
-const LONG: usize = 4096;
+pub(crate) const LONG: usize = 4096;
 /// Rounds of forks and merges.
 const ROUNDS: usize = 500;
 

@@ -125,8 +125,8 @@ fn run(held: HeldRun, is_last: bool, next: u64) -> Result<Run, &'static str> {
         let count = WIDTH as usize - place(at);
         let leaf = Leaf { start: place(at), elements: elements.by_ref().take(count).collect() };
         let leaf = Link::new(Node::Leaf(leaf));
-        let grown = Trunk::append(trunk.as_ref(), at / WIDTH, leaf);
-        trunk = Some(grown.expect("BUG: a trie that was just made was loaded"));
+        let grown = Trunk::append(&mut trunk, at / WIDTH, leaf);
+        grown.expect("BUG: a trie that was just made was loaded");
         at += count as u64;
     }
     if trunk.is_some() && lo >= trunk_end {
@@ -144,5 +144,5 @@ fn run(held: HeldRun, is_last: bool, next: u64) -> Result<Run, &'static str> {
     } else {
         Some(Tail::Open(leaf))
     };
-    Ok(Run { lo, hi, trunk, tail })
+    Ok(Run { lo, hi, trunk, tail, front: None })
 }

@@ -114,9 +114,8 @@ impl Queue {
 
     /// Takes the element at the front; `None` if there is none.
     pub fn pop(&mut self) -> Result<Option<Contents>, StorageError> {
-        let Some(element) = self.peek()? else { return Ok(None) };
-        let run = &mut self.runs[0];
-        run.pop()?;
+        let Some(run) = self.runs.first_mut() else { return Ok(None) };
+        let element = run.pop()?;
         if run.len() == 0 {
             self.runs.remove(0);
         }
@@ -255,5 +254,5 @@ fn decode_run(
         }
         _ => return Err(DecodeError::Tag(form)),
     };
-    Ok(Run { lo, hi, trunk, tail })
+    Ok(Run { lo, hi, trunk, tail, front: None })
 }

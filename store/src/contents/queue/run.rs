@@ -2,6 +2,7 @@
 //! Must not know what follows or precedes it in its queue.
 
 use super::trie::{self, Leaf, Link, Node, Trunk, WIDTH};
+use crate::contents::Contents;
 use crate::contents::value::Value;
 use crate::error::StorageError;
 
@@ -13,6 +14,8 @@ pub(super) struct Run {
     pub(super) hi: u64,
     pub(super) trunk: Option<Trunk>,
     pub(super) tail: Option<Tail>,
+    /// The block of the first element, if it is in the trunk and somebody pops: to be found once.
+    pub(super) front: Option<Link>,
 }
 
 /// The last elements of a lineage, all in one block.
@@ -29,7 +32,8 @@ impl Run {
     /// A new lineage, which begins at this position.
     pub(super) fn new(at: u64, element: Value) -> Run {
         let leaf = Leaf { start: place(at), elements: Vec::new() };
-        let mut run = Run { lo: at, hi: at, trunk: None, tail: Some(Tail::Open(leaf)) };
+        let mut run =
+            Run { lo: at, hi: at, trunk: None, tail: Some(Tail::Open(leaf)), front: None };
         run.push(element).expect("BUG: an open tail was loaded");
         run
     }
@@ -66,7 +70,7 @@ impl Run {
             let leaf = Link::new(Node::Leaf(std::mem::take(leaf)));
             // A block may hold more than its run, which it does if it cannot be put into the trunk.
             self.tail = Some(Tail::Closed(leaf.clone()));
-            self.trunk = Some(Trunk::append(self.trunk.as_ref(), block, leaf)?);
+            Trunk::append(&mut self.trunk, block, leaf)?;
             self.tail = None;
         }
         self.hi += 1;
@@ -91,25 +95,32 @@ impl Run {
 
     /// Takes the first element off, and lets go of its block if it was the last of it. The run may
     /// be empty after it.
-    pub(super) fn pop(&mut self) -> Result<(), StorageError> {
-        let lo = self.lo + 1;
-        match &self.trunk {
-            Some(trunk) if lo == trunk.end() => self.trunk = None,
-            Some(trunk) if place(lo) == 0 => {
-                let mut trunk = trunk.clone();
+    pub(super) fn pop(&mut self) -> Result<Contents, StorageError> {
+        let (lo, at) = (self.lo + 1, place(self.lo));
+        let Some(trunk) = self.trunk.as_mut().filter(|trunk| self.lo < trunk.end()) else {
+            let element = self.block(self.lo)?[0].load()?.clone();
+            if let Some(Tail::Open(leaf)) = &mut self.tail {
+                leaf.start += 1;
+                leaf.elements.remove(0);
+            }
+            self.lo = lo;
+            return Ok(element);
+        };
+        let front = match &self.front {
+            Some(front) => front,
+            None => self.front.insert(trunk.leaf(self.lo / WIDTH)?.clone()),
+        };
+        let element = trie::elements(front, at, at + 1)?[0].load()?.clone();
+        if place(lo) == 0 {
+            if lo == trunk.end() {
+                self.trunk = None;
+            } else {
                 trunk.prune(lo / WIDTH)?;
-                self.trunk = Some(trunk);
             }
-            Some(_) => {}
-            None => {
-                if let Some(Tail::Open(leaf)) = &mut self.tail {
-                    leaf.start += 1;
-                    leaf.elements.remove(0);
-                }
-            }
+            self.front = None;
         }
         self.lo = lo;
-        Ok(())
+        Ok(element)
     }
 
     /// The elements at `lo..hi`, of which there must be some. What is around them is not touched,
@@ -123,7 +134,7 @@ impl Run {
             Tail::Open(leaf) => Tail::Closed(Link::new(Node::Leaf(leaf))),
             closed @ Tail::Closed(_) => closed,
         });
-        Run { lo, hi, trunk, tail }
+        Run { lo, hi, trunk, tail, front: None }
     }
 
     /// The first position in `from..to` at which the two differ, or `to`. Both hold all of it.

@@ -97,27 +97,27 @@ impl Trunk {
         Ok(link)
     }
 
-    /// The trie with one block more, which is the first if there is none.
+    /// Adds one block to a trie, which begins with it if there is none; or nothing if that fails.
     pub(super) fn append(
-        before: Option<&Trunk>,
+        trunk: &mut Option<Trunk>,
         block: u64,
         leaf: Link,
-    ) -> Result<Trunk, StorageError> {
+    ) -> Result<(), StorageError> {
         let (blocks, height) = (block + 1, levels(block + 1));
-        let Some(before) = before else {
-            return Ok(Trunk { blocks, root: path(height, block, leaf) });
+        let Some(trunk) = trunk else {
+            *trunk = Some(Trunk { blocks, root: path(height, block, leaf) });
+            return Ok(());
         };
-        let mut root = before.root.clone();
-        if height > levels(before.blocks) {
-            root = Link::new(Node::Branch(Branch { first: 0, children: vec![root] }));
+        if height > levels(trunk.blocks) {
+            let children = vec![trunk.root.clone()];
+            trunk.root = Link::new(Node::Branch(Branch { first: 0, children }));
         }
-        if height > 0 {
-            insert(&mut root, height, block, leaf)?;
-        }
-        Ok(Trunk { blocks, root })
+        insert(&mut trunk.root, height, block, leaf)?;
+        trunk.blocks = blocks;
+        Ok(())
     }
 
-    /// Lets go of all blocks before this one.
+    /// Lets go of all blocks before this one, or of none if that fails.
     pub(super) fn prune(&mut self, block: u64) -> Result<(), StorageError> {
         prune(&mut self.root, levels(self.blocks), block)
     }
@@ -215,13 +215,14 @@ fn prune(link: &mut Link, level: u32, block: u64) -> Result<(), StorageError> {
     let at = slot(block, level);
     child(link, at)?;
     let branch = branch_mut(link)?;
-    branch.children.drain(..at - branch.first);
-    branch.first = at;
+    let before = at - branch.first;
     // A child that begins with the block has nothing to let go of.
-    if block.is_multiple_of(1 << (BITS * (level - 1))) {
-        return Ok(());
+    if !block.is_multiple_of(1 << (BITS * (level - 1))) {
+        prune(&mut branch.children[before], level - 1, block)?;
     }
-    prune(&mut branch.children[0], level - 1, block)
+    branch.children.drain(..before);
+    branch.first = at;
+    Ok(())
 }
 
 fn agree(a: &Link, b: &Link, level: u32, from: u64, to: u64) -> Result<u64, StorageError> {
