@@ -196,7 +196,7 @@ impl Batch {
     ) -> Result<Commit, StorageError> {
         let (commit, is_new) = self.store.history().create(self.epoch, parents, tree, meta)?;
         if is_new {
-            self.fresh.insert(commit.key(), commit.clone());
+            self.fresh.insert(commit.key(), commit.unloaded());
         }
         Ok(commit)
     }

@@ -157,6 +157,11 @@ impl Commit {
         Commit { record, tree }
     }
 
+    /// The same commit without what is in memory of its tree and can be loaded again.
+    pub(crate) fn unloaded(&self) -> Commit {
+        Commit { record: self.record.clone(), tree: self.record.tree.clone() }
+    }
+
     /// Whether both are one commit in memory.
     pub(crate) fn is(&self, other: &Commit) -> bool {
         Arc::ptr_eq(&self.record, &other.record)
