@@ -83,7 +83,11 @@ impl History {
     /// A commit that somebody means, who may be wrong.
     pub(crate) fn meant(&self, commit: CommitRef) -> Result<Commit, StorageError> {
         match (self, commit) {
+            // Its own one is taken as it is, with what is loaded of its tree.
             (History::Values(values), CommitRef::Commit(commit)) if values.has(&commit) => {
+                Ok(commit)
+            }
+            (History::Stored(stored), CommitRef::Commit(commit)) if stored.has(&commit) => {
                 Ok(commit)
             }
             (_, CommitRef::Commit(commit)) => self.commit(&commit.id()),

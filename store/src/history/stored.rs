@@ -47,6 +47,11 @@ impl Stored {
         self.source.contains(&commit.id())
     }
 
+    /// Whether a commit is known to be one of these, and not of another store.
+    pub(super) fn has(&self, commit: &Commit) -> bool {
+        self.records().get(&commit.id()).is_some_and(|it| Arc::ptr_eq(&it, commit.record()))
+    }
+
     pub(super) fn create(
         &self,
         epoch: u64,
