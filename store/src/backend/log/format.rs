@@ -132,6 +132,9 @@ impl FrameHeader {
     }
 }
 
+/// How large a frame is kept empty for the next one.
+const SPARE_BYTES_MAX: usize = 4 << 20;
+
 /// A frame being made.
 #[derive(Clone)]
 pub(super) struct Frame {
@@ -179,6 +182,18 @@ impl Frame {
     /// All objects and their kinds.
     pub(super) fn kinds(&self) -> impl Iterator<Item = (&Id, Option<ObjectKind>)> {
         self.objects.iter().map(|(id, held)| (id, held.kind))
+    }
+
+    /// It without anything in it, if that is worth keeping for the next: memory that is asked for
+    /// anew is cleared by the system first, page by page.
+    pub(super) fn emptied(mut self) -> Option<Frame> {
+        if self.bytes.capacity() > SPARE_BYTES_MAX {
+            return None;
+        }
+        self.bytes.truncate(FRAME_HEADER_BYTES);
+        self.objects.clear();
+        self.end = FRAME_HEADER_BYTES;
+        Some(self)
     }
 
     /// Adds an object that is not in it.

@@ -205,9 +205,10 @@ impl Log {
             self.places.objects_mut().undo_flush();
             return failure;
         }
-        self.places.objects_mut().end_flush(file, at);
+        let objects = frame.len();
+        self.places.objects_mut().end_flush(frame, file, at);
         self.move_heads(&changes);
-        self.tend(tail, frame.len());
+        self.tend(tail, objects);
         Outcome::Done(moved)
     }
 
@@ -283,19 +284,8 @@ impl Log {
         if self.places.objects().waiting().object_bytes() >= self.options.unsaved_bytes {
             self.sync()?;
         }
-        // What is found in a later epoch is good for this one.
-        if self.contains(id)? {
-            return Ok(());
-        }
-        let mut objects = self.places.objects_mut();
-        if epoch.is_some_and(|epoch| epoch != objects.epoch) {
-            return Err(StorageError::Outrun);
-        }
-        // Someone else may have put it meanwhile.
-        if !objects.has(id) {
-            objects.add(id, bytes);
-        }
-        Ok(())
+        let is_there = self.healed(|| self.places.add(&*self.disk, epoch, id, bytes))?;
+        if is_there { Ok(()) } else { Err(StorageError::Outrun) }
     }
 
     /// Moves heads, in this epoch only.

@@ -59,12 +59,14 @@ pub(super) struct Objects {
     flushing: Option<Arc<Frame>>,
     /// Those that wait for a flush.
     waiting: Frame,
+    /// A frame that is empty, for those that wait while this is flushed.
+    spare: Frame,
 }
 
 impl Places {
     pub(super) fn new(runs: Vec<Arc<Run>>, recent: IdMap<Location>) -> Places {
-        let objects =
-            Objects { epoch: 1, recent, leaving: None, flushing: None, waiting: Frame::default() };
+        let (waiting, spare) = (Frame::default(), Frame::default());
+        let objects = Objects { epoch: 1, recent, leaving: None, flushing: None, waiting, spare };
         let table = RwLock::new(Table { now: runs, old: None });
         Places { pages: Pages::new(), table, objects: RwLock::new(objects) }
     }
@@ -93,20 +95,37 @@ impl Places {
     /// Whether an object is there to stay.
     pub(super) fn contains(&self, disk: &dyn Disk, id: &Id) -> Result<bool, Unread> {
         let table = self.table();
-        if self.is_among(&table, disk, id)? {
-            return Ok(true);
-        }
-        table.old.as_ref().map_or(Ok(false), |old| old.kept.has(disk, &self.pages, id))
+        Ok(self.objects().has(id) || table.keeps(disk, &self.pages, id)?)
     }
 
     /// Whether an object was put since the collection began that is under way.
     pub(super) fn is_new(&self, disk: &dyn Disk, id: &Id) -> Result<bool, Unread> {
-        self.is_among(&self.table(), disk, id)
+        let table = self.table();
+        Ok(self.objects().has(id) || table.tells(disk, &self.pages, id)?)
     }
 
-    fn is_among(&self, table: &Table, disk: &dyn Disk, id: &Id) -> Result<bool, Unread> {
-        let is_in_memory = self.objects().has(id);
-        Ok(is_in_memory || index::find(&table.now, disk, &self.pages, id)?.is_some())
+    /// Adds an object that is not there to stay, in this epoch only. Whether it is there now.
+    pub(super) fn add(
+        &self,
+        disk: &dyn Disk,
+        epoch: Option<u64>,
+        id: &Id,
+        bytes: &[u8],
+    ) -> Result<bool, Unread> {
+        let table = self.table();
+        // What is found in a later epoch is good for this one.
+        if table.keeps(disk, &self.pages, id)? {
+            return Ok(true);
+        }
+        let mut objects = self.objects_mut();
+        if objects.has(id) {
+            return Ok(true);
+        }
+        let is_current = epoch.is_none_or(|epoch| epoch == objects.epoch);
+        if is_current {
+            objects.waiting.object(id, bytes);
+        }
+        Ok(is_current)
     }
 
     /// How many objects are flushed; one that is there twice may count twice.
@@ -178,6 +197,17 @@ impl Table {
         self.now.iter().chain(self.old.iter().flat_map(|old| &old.runs))
     }
 
+    /// Whether a run has an object that was put since the collection began that is under way.
+    fn tells(&self, disk: &dyn Disk, pages: &Pages, id: &Id) -> Result<bool, Unread> {
+        Ok(index::find(&self.now, disk, pages, id)?.is_some())
+    }
+
+    /// Whether an object is on disk to stay, as far as runs tell.
+    fn keeps(&self, disk: &dyn Disk, pages: &Pages, id: &Id) -> Result<bool, Unread> {
+        let is_kept = |old: &Arc<Old>| old.kept.has(disk, pages, id);
+        Ok(self.tells(disk, pages, id)? || self.old.as_ref().map_or(Ok(false), is_kept)?)
+    }
+
     fn find(&self, disk: &dyn Disk, pages: &Pages, id: &Id) -> Result<Option<Location>, Unread> {
         if let Some(location) = index::find(&self.now, disk, pages, id)? {
             return Ok(Some(location));
@@ -231,17 +261,14 @@ impl Objects {
         &self.waiting
     }
 
-    pub(super) fn add(&mut self, id: &Id, bytes: &[u8]) {
-        self.waiting.object(id, bytes);
-    }
-
     /// Takes what waits, and these heads, into a frame that is to be flushed.
     pub(super) fn begin_flush(
         &mut self,
         heads: &[&HeadChange],
         seal: impl FnOnce(&mut Frame),
     ) -> Arc<Frame> {
-        let mut frame = std::mem::take(&mut self.waiting);
+        let spare = std::mem::take(&mut self.spare);
+        let mut frame = std::mem::replace(&mut self.waiting, spare);
         frame.heads(heads);
         seal(&mut frame);
         let frame = Arc::new(frame);
@@ -249,10 +276,11 @@ impl Objects {
         frame
     }
 
-    /// Its frame is at this place.
-    pub(super) fn end_flush(&mut self, file: u32, offset: u64) {
-        let frame = self.flushing.take().expect("BUG: nothing is flushed");
+    /// The frame that was flushed is at this place.
+    pub(super) fn end_flush(&mut self, frame: Arc<Frame>, file: u32, offset: u64) {
+        self.flushing = None;
         self.found(&frame, file, offset);
+        self.spare = Arc::into_inner(frame).and_then(Frame::emptied).unwrap_or_default();
     }
 
     /// Its frame is nowhere: what was in it waits again, before what came since.
