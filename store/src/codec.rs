@@ -86,7 +86,12 @@ impl Writer {
 
     pub(crate) fn object(kind: ObjectKind) -> Writer {
         // Most objects are this small, and grow no further.
-        let mut bytes = Vec::with_capacity(256);
+        Writer::object_of(kind, 256)
+    }
+
+    /// An object of about this many bytes.
+    pub(crate) fn object_of(kind: ObjectKind, about: usize) -> Writer {
+        let mut bytes = Vec::with_capacity(about);
         bytes.extend_from_slice(&[kind as u8, FORMAT]);
         Writer { bytes }
     }

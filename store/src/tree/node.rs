@@ -105,7 +105,12 @@ pub(crate) fn count(slots: &Slots) -> u64 {
 
 impl Object for Node {
     fn encode(&self) -> Vec<u8> {
-        let mut to = Writer::object(ObjectKind::Node);
+        // An id for each, and a step, or a count.
+        let about = match self {
+            Node::Leaf(entries) => 8 + 48 * entries.len(),
+            Node::Branch(_) => 8 + 36 * SLOTS,
+        };
+        let mut to = Writer::object_of(ObjectKind::Node, about);
         match self {
             Node::Leaf(entries) => {
                 to.byte(b'l');
