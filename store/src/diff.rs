@@ -120,7 +120,7 @@ pub(crate) fn nodes(
     }
     let (before, after) = (directory::slots(before, depth), directory::slots(after, depth));
     for (before, after) in before.iter().zip(after.iter()) {
-        let [before, after] = [before, after].map(|part| part.as_ref().map(|part| &part.link));
+        let [before, after] = [before, after].map(|part| part.map(|part| &part.link));
         nodes(before, after, depth + 1, into)?;
     }
     Ok(())

@@ -16,7 +16,8 @@ use crate::lazy::Object;
 use crate::path::Step;
 use crate::recode;
 use crate::tree::item::Item;
-use crate::tree::node::{Entry, LEAF_MAX, Link, Node, Part, Slots};
+use crate::tree::node::{Entry, LEAF_MAX, Link, Node};
+use crate::tree::slots::{Part, SLOTS, Slots};
 
 fn source() -> Source {
     Source::new(Arc::new(Memory::new()))
@@ -67,9 +68,9 @@ fn samples() -> Vec<Vec<u8>> {
     ]);
     let mut slots = Slots::default();
     for (slot, count) in [(0, 1), (3, 200), (15, 31)] {
-        slots[slot] = Some(Part { count, link: Link::stored(id(slot as u8), source()) });
+        slots.put(slot, Some(Part { count, link: Link::stored(id(slot as u8), source()) }));
     }
-    let nodes = [Node::empty(), leaf, Node::Branch(Box::new(slots))];
+    let nodes = [Node::empty(), leaf, Node::Branch(slots)];
     let mut samples: Vec<_> = contents.iter().map(Contents::encode).collect();
     samples.extend(nodes.iter().map(Object::encode));
     samples.extend([queue_leaf(), queue_branch(), text_leaf()]);
@@ -246,9 +247,9 @@ fn what_is_not_canonical_is_refused_with_its_reason() {
     let too_many = DecodeError::NotCanonical("a leaf with too many entries");
     assert_eq!(refused(&many.encode()), too_many);
     let mut slots = Slots::default();
-    slots[2] = Some(Part { count: 32, link: Link::stored(id(1), source()) });
+    slots.put(2, Some(Part { count: 32, link: Link::stored(id(1), source()) }));
     let few = DecodeError::NotCanonical("a branch with too few entries");
-    assert_eq!(refused(&Node::Branch(Box::new(slots)).encode()), few);
+    assert_eq!(refused(&Node::Branch(slots).encode()), few);
     let generation = DecodeError::NotCanonical("an impossible generation");
     assert_eq!(refused(&commit(&[], 2, &[])), generation);
     assert_eq!(refused(&commit(&[1], 0, &[])), generation);
@@ -289,11 +290,9 @@ fn a_branch_that_lies_about_its_parts_is_an_error() {
     let home = source();
     let leaf = leaf([(step(1), directory(1))]).encode();
     home.put(&Id::of(&leaf), &leaf).unwrap();
-    let mut slots = Slots::default();
-    for slot in &mut slots {
-        *slot = Some(Part { count: 40, link: Link::stored(Id::of(&leaf), home.clone()) });
-    }
-    let branch = Node::Branch(Box::new(slots)).encode();
+    let part = Part { count: 40, link: Link::stored(Id::of(&leaf), home.clone()) };
+    let slots: Slots = std::iter::repeat_n(Some(part), SLOTS).collect();
+    let branch = Node::Branch(slots).encode();
     home.put(&Id::of(&branch), &branch).unwrap();
     let mut tree = crate::Tree::stored(Id::of(&branch), home);
     let path = crate::Path::from(step(1));

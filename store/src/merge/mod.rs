@@ -15,7 +15,8 @@ use crate::id::Id;
 use crate::lazy::LEVELS_MAX;
 use crate::path::{Path, Step};
 use crate::tree::item::Item;
-use crate::tree::node::{Entry, Link, Node, Part, Slots};
+use crate::tree::node::{Entry, Link, Node};
+use crate::tree::slots::{Part, SLOTS, Slots};
 use crate::tree::{Tree, directory};
 
 /// Which side is first, where a kind of contents has to order what both did: see
@@ -128,19 +129,14 @@ impl Merge<'_> {
 
     fn slots(&mut self, nodes: Three<&Node>, depth: usize) -> Result<Slots, StorageError> {
         let sides = nodes.map(|node| directory::slots(node, depth));
-        let mut merged = Slots::default();
-        for (slot, part) in merged.iter_mut().enumerate() {
-            let parts = Three {
-                base: sides.base[slot].as_ref(),
-                ours: sides.ours[slot].as_ref(),
-                theirs: sides.theirs[slot].as_ref(),
-            };
-            let links = parts.map(|part| part.map(|part| &part.link));
-            if let Some(link) = self.nodes(links, depth + 1)? {
-                *part = Some(counted(link, parts)?);
-            }
-        }
-        Ok(merged)
+        let Three { base, ours, theirs } = &sides;
+        let merged = (0..SLOTS).map(|slot| {
+            let (base, ours, theirs) = (base.get(slot), ours.get(slot), theirs.get(slot));
+            let parts = Three { base, ours, theirs };
+            let merged = self.nodes(parts.map(|part| part.map(|part| &part.link)), depth + 1)?;
+            merged.map(|link| counted(link, parts)).transpose()
+        });
+        merged.collect()
     }
 
     fn leaves(&mut self, three: Three<&Vec<Item>>) -> Result<Vec<Item>, StorageError> {

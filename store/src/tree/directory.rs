@@ -15,7 +15,8 @@ use std::cell::OnceCell;
 use sha2::{Digest, Sha256};
 
 use super::item::{Item, Prefix};
-use super::node::{self, Entry, LEAF_MAX, Link, Node, Part, SLOTS, Slots};
+use super::node::{Entry, LEAF_MAX, Link, Node};
+use super::slots::{Part, SLOTS, Slots};
 use crate::error::StorageError;
 use crate::path::Step;
 
@@ -73,7 +74,7 @@ fn find<'a>(directory: &'a Link, sought: &Sought<'_>) -> Result<Option<&'a Entry
             Node::Leaf(entries) => {
                 return Ok(position(entries, sought).ok().map(|at| entries[at].entry()));
             }
-            Node::Branch(slots) => match &slots[sought.slot(depth)] {
+            Node::Branch(slots) => match slots.get(sought.slot(depth)) {
                 Some(part) => node = load(part, depth + 1)?,
                 None => return Ok(None),
             },
@@ -113,11 +114,7 @@ fn get_mut<'a>(
             let at = at.expect("BUG: an entry that was looked up is gone");
             Ok(entries[at].entry_mut())
         }
-        Node::Branch(slots) => {
-            let part = slots[sought.slot(depth)].as_mut();
-            let part = part.expect("BUG: an entry that was looked up is gone");
-            get_mut(&mut part.link, sought, depth + 1)
-        }
+        Node::Branch(slots) => get_mut(slots.link_mut(sought.slot(depth)), sought, depth + 1),
     }
 }
 
@@ -189,19 +186,23 @@ fn set_below(
                 Ok(true)
             }
         },
-        Node::Branch(slots) => match &mut slots[sought.slot(depth)] {
-            Some(part) => {
-                load(part, depth + 1)?;
-                let added = set_below(&mut part.link, sought, entry, depth + 1)?;
-                part.count += u64::from(added);
-                Ok(added)
+        Node::Branch(slots) => {
+            let (slot, before) = (sought.slot(depth), slots.count());
+            match slots.get(slot) {
+                Some(part) => {
+                    load(part, depth + 1)?;
+                    slots.change(slot, |part| {
+                        let added = set_below(&mut part.link, sought, entry, depth + 1)?;
+                        Ok(part.count + u64::from(added))
+                    })?;
+                }
+                None => {
+                    let link = Link::new(Node::Leaf(vec![Item::new(sought.step.clone(), entry)]));
+                    slots.put(slot, Some(Part { count: 1, link }));
+                }
             }
-            empty => {
-                let link = Link::new(Node::Leaf(vec![Item::new(sought.step.clone(), entry)]));
-                *empty = Some(Part { count: 1, link });
-                Ok(true)
-            }
-        },
+            Ok(slots.count() > before)
+        }
     }
 }
 
@@ -218,14 +219,11 @@ fn remove_below(link: &mut Link, sought: &Sought<'_>, depth: usize) -> Result<()
             entries.remove(at.expect("BUG: an entry that was looked up is gone"));
         }
         Node::Branch(slots) => {
-            let slot = &mut slots[sought.slot(depth)];
-            let part = slot.as_mut().expect("BUG: an entry that was looked up is gone");
-            remove_below(&mut part.link, sought, depth + 1)?;
-            part.count -= 1;
-            if part.count == 0 {
-                *slot = None;
-            }
-            if node::count(slots) <= LEAF_MAX as u64 {
+            slots.change(sought.slot(depth), |part| {
+                remove_below(&mut part.link, sought, depth + 1)?;
+                Ok(part.count - 1)
+            })?;
+            if slots.count() <= LEAF_MAX as u64 {
                 *node = Node::Leaf(collect(slots)?);
             }
         }
@@ -246,14 +244,14 @@ pub(crate) fn from_entries(entries: Vec<Item>, depth: usize) -> Node {
     if entries.len() <= LEAF_MAX {
         return Node::Leaf(entries);
     }
-    Node::Branch(Box::new(split(entries, depth)))
+    Node::Branch(split(entries, depth))
 }
 
 /// A node as the slots of a branch, which a leaf would be if it had more entries.
 pub(crate) fn slots(node: &Node, depth: usize) -> Cow<'_, Slots> {
     match node {
         Node::Leaf(entries) => Cow::Owned(split(entries.clone(), depth)),
-        Node::Branch(slots) => Cow::Borrowed(&**slots),
+        Node::Branch(slots) => Cow::Borrowed(slots),
     }
 }
 
@@ -263,21 +261,22 @@ fn split(entries: Vec<Item>, depth: usize) -> Slots {
     for item in entries {
         parts[Place::of(item.step()).slot(depth)].push(item);
     }
-    parts.map(|entries| match entries.len() {
+    let part = |entries: Vec<Item>| match entries.len() {
         0 => None,
         count => {
             let link = Link::new(from_entries(entries, depth + 1));
             Some(Part { count: count as u64, link })
         }
-    })
+    };
+    parts.into_iter().map(part).collect()
 }
 
 /// The node with these slots, which is a leaf if they hold few enough.
 pub(crate) fn from_slots(slots: Slots) -> Result<Node, StorageError> {
-    if node::count(&slots) <= LEAF_MAX as u64 {
+    if slots.count() <= LEAF_MAX as u64 {
         return Ok(Node::Leaf(collect(&slots)?));
     }
-    Ok(Node::Branch(Box::new(slots)))
+    Ok(Node::Branch(slots))
 }
 
 /// All entries of a branch in the order of their steps.
@@ -289,7 +288,7 @@ fn collect(slots: &Slots) -> Result<Vec<Item>, StorageError> {
 }
 
 fn gather(slots: &Slots, depth: usize, into: &mut Vec<Item>) -> Result<(), StorageError> {
-    for part in slots.iter().flatten() {
+    for part in slots.parts() {
         match load(part, depth)? {
             Node::Leaf(entries) => into.extend_from_slice(entries),
             Node::Branch(slots) => gather(slots, depth + 1, into)?,

@@ -4,6 +4,7 @@
 pub(crate) mod directory;
 pub(crate) mod item;
 pub(crate) mod node;
+pub(crate) mod slots;
 mod walk;
 
 use std::fmt;

@@ -3,18 +3,16 @@
 
 use super::Kind;
 use super::item::Item;
+use super::slots::{Part, SLOTS, Slots};
 use crate::backend::Source;
 use crate::codec::{DecodeError, ObjectKind, Reader, Writer};
 use crate::contents::value::{self, Value};
 use crate::error::StorageError;
-use crate::id::Id;
 use crate::lazy::{Lazy, Object, See};
 use crate::path::Step;
 
 /// The most entries of a leaf; a directory with more is a branch.
 pub(crate) const LEAF_MAX: usize = 32;
-/// The parts of a branch: one for each value of four bits of a step's hash.
-pub(crate) const SLOTS: usize = 16;
 
 /// A shared node.
 pub(crate) type Link = Lazy<Node>;
@@ -25,17 +23,7 @@ pub(crate) enum Node {
     /// Entries in the order of their steps.
     Leaf(Vec<Item>),
     /// Entries by four bits of the hashes of their steps.
-    Branch(Box<Slots>),
-}
-
-pub(crate) type Slots = [Option<Part>; SLOTS];
-
-/// A part of a large directory, never empty.
-#[derive(Clone)]
-pub(crate) struct Part {
-    /// How many entries are in it.
-    pub(crate) count: u64,
-    pub(crate) link: Link,
+    Branch(Slots),
 }
 
 /// What a step leads to.
@@ -94,13 +82,9 @@ impl Node {
     pub(crate) fn count(&self) -> u64 {
         match self {
             Node::Leaf(entries) => entries.len() as u64,
-            Node::Branch(slots) => count(slots),
+            Node::Branch(slots) => slots.count(),
         }
     }
-}
-
-pub(crate) fn count(slots: &Slots) -> u64 {
-    slots.iter().flatten().map(|part| part.count).sum()
 }
 
 impl Object for Node {
@@ -123,9 +107,9 @@ impl Object for Node {
             Node::Branch(slots) => {
                 to.byte(b'b');
                 for part in slots.iter() {
-                    to.number(part.as_ref().map_or(0, |part| part.count));
+                    to.number(part.map_or(0, |part| part.count));
                 }
-                for part in slots.iter().flatten() {
+                for part in slots.parts() {
                     to.id(&part.link.id());
                 }
             }
@@ -150,7 +134,7 @@ impl Object for Node {
                 Entry::Directory(link) => see(link),
                 Entry::Value(value) => value::links(value, see),
             }),
-            Node::Branch(slots) => slots.iter().flatten().try_for_each(|part| see(&part.link)),
+            Node::Branch(slots) => slots.parts().try_for_each(|part| see(&part.link)),
         }
     }
 }
@@ -193,7 +177,7 @@ fn decode_entry(from: &mut Reader<'_>, home: &Source) -> Result<Entry, DecodeErr
     })
 }
 
-fn decode_branch(from: &mut Reader<'_>, home: &Source) -> Result<Box<Slots>, DecodeError> {
+fn decode_branch(from: &mut Reader<'_>, home: &Source) -> Result<Slots, DecodeError> {
     let mut counts = [0; SLOTS];
     let mut total = 0u64;
     for count in &mut counts {
@@ -205,12 +189,9 @@ fn decode_branch(from: &mut Reader<'_>, home: &Source) -> Result<Box<Slots>, Dec
     if total <= LEAF_MAX as u64 {
         return Err(DecodeError::NotCanonical("a branch with too few entries"));
     }
-    let mut slots = Box::new(Slots::default());
-    for (slot, count) in slots.iter_mut().zip(counts) {
-        if count > 0 {
-            let id: Id = from.id()?;
-            *slot = Some(Part { count, link: Link::stored(id, home.clone()) });
-        }
-    }
-    Ok(slots)
+    let part = |count| match count {
+        0 => Ok(None),
+        count => Ok(Some(Part { count, link: Link::stored(from.id()?, home.clone()) })),
+    };
+    counts.into_iter().map(part).collect()
 }
