@@ -7,6 +7,7 @@ use crate::commit::{Commit, CommitRef, Key, Meta, Parent};
 use crate::contents::Merging;
 use crate::error::{PublishError, StorageError};
 use crate::history::{self, Ancestors, Fresh, Moved};
+use crate::id::Id;
 use crate::merge::{self, Conflict, First};
 use crate::name::BranchName;
 use crate::retention;
@@ -64,6 +65,19 @@ pub enum Merged {
     Commit(Commit),
     /// Where the two cannot be merged: nothing was done.
     Conflicts(Vec<Conflict>),
+}
+
+/// What came of moving a branch on to a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// It is there now.
+    Moved,
+    /// It was there before.
+    Already,
+    /// It was beyond that, at this head, which descends from the commit: nothing was done.
+    Ahead(Id),
+    /// It has commits of its own, the last of them this head: nothing was done.
+    Apart(Id),
 }
 
 impl Batch {
@@ -133,6 +147,28 @@ impl Batch {
             self.store.history().check_kept(&commit)?;
         }
         self.move_to(branch, Some(commit))
+    }
+
+    /// Moves a branch on to a commit that descends from its head, making it if there is none; any
+    /// other commit needs a merge.
+    pub fn forward(
+        &mut self,
+        branch: &BranchName,
+        to: impl Into<CommitRef>,
+    ) -> Result<Forward, StorageError> {
+        let to = self.find(to.into())?;
+        if let Some(head) = self.head(branch)? {
+            let history = self.store.history();
+            if head.key() == to.key() {
+                return Ok(Forward::Already);
+            }
+            if !history::is_ancestor(history, &head, &to)? {
+                let is_ahead = history::is_ancestor(history, &to, &head)?;
+                return Ok(if is_ahead { Forward::Ahead } else { Forward::Apart }(head.id()));
+            }
+        }
+        self.set(branch, &to)?;
+        Ok(Forward::Moved)
     }
 
     /// Removes a branch. Whether there was one.

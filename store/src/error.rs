@@ -192,3 +192,12 @@ pub enum MergeError {
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
+
+impl From<UpdateError<StorageError>> for MergeError {
+    fn from(error: UpdateError<StorageError>) -> MergeError {
+        match error {
+            UpdateError::Edit(error) | UpdateError::Storage(error) => MergeError::Storage(error),
+            UpdateError::Raced { branch, tries } => MergeError::Raced { branch, tries },
+        }
+    }
+}

@@ -58,7 +58,7 @@ pub mod git;
 pub mod sync;
 
 pub use self::backend::{Backend, HeadChange};
-pub use self::batch::{Batch, Merged};
+pub use self::batch::{Batch, Forward, Merged};
 pub use self::codec::{DecodeError, ObjectKind};
 pub use self::commit::{Commit, CommitRef, Meta, PARENTS_MAX};
 pub use self::contents::{

@@ -171,6 +171,44 @@ impl Store {
         Batch::new(self.clone())
     }
 
+    /// Changes several branches: publishes what this does with a batch. If someone else moves one
+    /// of its branches meanwhile it is done again with a new batch, at most [`TRIES_MAX`] times in
+    /// all.
+    ///
+    /// ```
+    /// use jitsu_store::{BranchName, Contents, Forward, Meta, StorageError, Store, TreeError};
+    /// let store = Store::memory();
+    /// let (main, draft) = (BranchName::new("main")?, BranchName::new("draft")?);
+    /// let set = |tree: &mut jitsu_store::Tree| tree.set(&"a".parse().unwrap(), Contents::text("b"));
+    /// let (drafted, ()) = store.update(&draft, Meta::default(), set)?;
+    /// let came = store.transact(|batch| {
+    ///     batch.delete(&draft)?;
+    ///     batch.forward(&main, &drafted)
+    /// })?;
+    /// assert_eq!(came, Forward::Moved);
+    /// assert_eq!(store.branches()?, [(main, drafted.id())]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn transact<T, E>(
+        &self,
+        mut act: impl FnMut(&mut Batch) -> Result<T, E>,
+    ) -> Result<T, UpdateError<E>> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut batch = self.batch();
+            let done = act(&mut batch).map_err(UpdateError::Edit)?;
+            match batch.publish() {
+                Ok(()) => return Ok(done),
+                Err(PublishError::Raced(branch)) if tries == TRIES_MAX => {
+                    return Err(UpdateError::Raced { branch, tries });
+                }
+                Err(PublishError::Raced(_)) => {}
+                Err(PublishError::Storage(error)) => return Err(UpdateError::Storage(error)),
+            }
+        }
+    }
+
     /// Merges a commit into a branch, as [`Batch::merge`], trying again if someone else moves the
     /// branch meanwhile.
     #[expect(clippy::needless_pass_by_value, reason = "as Batch::commit, which keeps it")]
@@ -181,19 +219,7 @@ impl Store {
         meta: Meta,
     ) -> Result<Merged, MergeError> {
         let from = from.into();
-        for _ in 0..TRIES_MAX {
-            let mut batch = self.batch();
-            let merged = batch.merge(into, from.clone(), meta.clone())?;
-            if !matches!(merged, Merged::Commit(_)) {
-                return Ok(merged);
-            }
-            match batch.publish() {
-                Ok(()) => return Ok(merged),
-                Err(PublishError::Raced(_)) => {}
-                Err(PublishError::Storage(error)) => return Err(error.into()),
-            }
-        }
-        Err(MergeError::Raced { branch: into.clone(), tries: TRIES_MAX })
+        Ok(self.transact(|batch| batch.merge(into, from.clone(), meta.clone()))?)
     }
 
     /// What differs between two trees, in the order of paths. The cost follows the change.

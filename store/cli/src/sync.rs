@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use jitsu_store::sync::{self, Message, Peer, Pulled, Pushed, Server, Stream, SyncError};
-use jitsu_store::{BranchName, Id, PublishError, Store};
+use jitsu_store::{BranchName, Forward, Id};
 
 use crate::show::conflict;
 use crate::{Said, open, remote};
@@ -217,36 +217,19 @@ pub(crate) fn import_slice(folder: &FilePath, from: &PathBuf) -> Result<Said> {
     let imported = store.import_slice(&mut BufReader::new(file).by_ref())?;
     let mut said = Said::from(String::new());
     for (branch, head) in imported.heads {
-        let came = forward(&store, &branch, &head)?;
-        said.is_done &= came.is_some();
+        let came = store.transact(|batch| batch.forward(&branch, &head))?;
         let told = match came {
-            Some(true) => format!("is now at {}", head.short()),
-            Some(false) => "has it already".to_owned(),
-            None => format!("has commits of its own, and was not moved: merge {}", head.short()),
+            Forward::Moved => format!("is now at {}", head.short()),
+            Forward::Already | Forward::Ahead(_) => "has it already".to_owned(),
+            Forward::Apart(_) => {
+                said.is_done = false;
+                format!("has commits of its own, and was not moved: merge {}", head.short())
+            }
         };
         said.bytes.extend(format!("{branch} {told}\n").bytes());
     }
     said.bytes.extend(format!("{} objects read\n", imported.objects).bytes());
     Ok(said)
-}
-
-/// Moves a branch on to a commit; whether it had to be, or `None` if that is not on.
-fn forward(store: &Store, branch: &BranchName, to: &Id) -> Result<Option<bool>> {
-    let mut batch = store.batch();
-    if let Some(head) = batch.head(branch)? {
-        if store.is_ancestor(to, &head.id())? {
-            return Ok(Some(false));
-        }
-        if !store.is_ancestor(&head.id(), to)? {
-            return Ok(None);
-        }
-    }
-    batch.set(branch, to)?;
-    match batch.publish() {
-        Ok(()) => Ok(Some(true)),
-        Err(PublishError::Raced(_)) => unreachable!("BUG: a store that is locked was changed"),
-        Err(PublishError::Storage(error)) => Err(error.into()),
-    }
 }
 
 /// These branches, or all there are.

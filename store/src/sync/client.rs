@@ -4,12 +4,11 @@ use super::message::{Message, Moved};
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::{Peer, Pulled, Pushed, SyncError};
-use crate::batch::Merged;
+use crate::batch::{Forward, Merged};
 use crate::commit::{Commit, Meta};
-use crate::error::PublishError;
 use crate::id::Id;
 use crate::name::BranchName;
-use crate::store::{Store, TRIES_MAX};
+use crate::store::Store;
 
 /// The branches of another store, and their heads.
 pub fn branches(of: &mut dyn Peer) -> Result<Vec<(BranchName, Id)>, SyncError> {
@@ -99,32 +98,15 @@ impl Store {
         meta: &Meta,
     ) -> Result<Pulled, SyncError> {
         let Some(theirs) = self.fetch(from, branch)? else { return Ok(Pulled::NoBranch) };
-        for _ in 0..TRIES_MAX {
-            let mut batch = self.batch();
-            let ours = batch.head(branch)?.map(|head| head.id());
-            if ours == Some(theirs.id()) {
-                return Ok(Pulled::Already);
-            }
-            let is_forward = match ours {
-                Some(ours) => self.is_ancestor(&ours, &theirs.id())?,
-                None => true,
-            };
-            let pulled = if is_forward {
-                batch.set(branch, &theirs)?;
-                Pulled::Forward(theirs.clone())
-            } else {
-                match batch.merge(branch, &theirs, meta.clone())? {
-                    Merged::Already => return Ok(Pulled::Already),
-                    Merged::Conflicts(conflicts) => return Ok(Pulled::Conflicts(conflicts)),
-                    Merged::Commit(commit) => Pulled::Merged(commit),
-                }
-            };
-            match batch.publish() {
-                Ok(()) => return Ok(pulled),
-                Err(PublishError::Raced(_)) => {}
-                Err(PublishError::Storage(error)) => return Err(error.into()),
-            }
-        }
-        Err(SyncError::Raced { branch: branch.clone(), tries: TRIES_MAX })
+        let pulled = self.transact(|batch| match batch.forward(branch, &theirs)? {
+            Forward::Moved => Ok(Pulled::Forward(theirs.clone())),
+            Forward::Already | Forward::Ahead(_) => Ok(Pulled::Already),
+            Forward::Apart(_) => Ok(match batch.merge(branch, &theirs, meta.clone())? {
+                Merged::Already => Pulled::Already,
+                Merged::Conflicts(conflicts) => Pulled::Conflicts(conflicts),
+                Merged::Commit(commit) => Pulled::Merged(commit),
+            }),
+        })?;
+        Ok(pulled)
     }
 }

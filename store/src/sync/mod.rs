@@ -24,7 +24,7 @@ mod stream;
 
 use crate::Commit;
 use crate::codec::DecodeError;
-use crate::error::StorageError;
+use crate::error::{StorageError, UpdateError};
 use crate::id::Id;
 use crate::merge::Conflict;
 use crate::name::BranchName;
@@ -109,6 +109,15 @@ pub enum SyncError {
     /// What carries the messages failed.
     #[error("the other store cannot be reached: {0}")]
     Peer(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<UpdateError<StorageError>> for SyncError {
+    fn from(error: UpdateError<StorageError>) -> SyncError {
+        match error {
+            UpdateError::Edit(error) | UpdateError::Storage(error) => SyncError::Storage(error),
+            UpdateError::Raced { branch, tries } => SyncError::Raced { branch, tries },
+        }
+    }
 }
 
 /// What is wrong with an object that came from elsewhere.

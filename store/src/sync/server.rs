@@ -4,10 +4,10 @@ use super::message::{Message, Moved};
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::{Peer, SyncError};
-use crate::error::PublishError;
+use crate::batch::Forward;
 use crate::id::Id;
 use crate::name::BranchName;
-use crate::store::{Store, TRIES_MAX};
+use crate::store::Store;
 
 /// A store as it answers one other store, be it in the same process or elsewhere: messages come
 /// in, and to each one goes out. [`Message::List`], [`Message::Want`], [`Message::WantNewest`] and
@@ -95,23 +95,11 @@ impl Server {
 
     /// Moves a branch on to a commit that descends from its head.
     fn forward(&self, branch: &BranchName, to: &Id) -> Result<Message, SyncError> {
-        for _ in 0..TRIES_MAX {
-            let mut batch = self.store.batch();
-            match batch.head(branch)?.map(|head| head.id()) {
-                Some(head) if head == *to => return Ok(Message::Moved(Moved::Before)),
-                Some(head) if !self.store.is_ancestor(&head, to)? => {
-                    return Ok(Message::Behind(head));
-                }
-                Some(_) | None => {}
-            }
-            batch.set(branch, to)?;
-            match batch.publish() {
-                Ok(()) => return Ok(Message::Moved(Moved::Now)),
-                Err(PublishError::Raced(_)) => {}
-                Err(PublishError::Storage(error)) => return Err(error.into()),
-            }
-        }
-        Err(SyncError::Raced { branch: branch.clone(), tries: TRIES_MAX })
+        Ok(match self.store.transact(|batch| batch.forward(branch, to))? {
+            Forward::Moved => Message::Moved(Moved::Now),
+            Forward::Already => Message::Moved(Moved::Before),
+            Forward::Ahead(head) | Forward::Apart(head) => Message::Behind(head),
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use jitsu_store::backend::Memory;
 use jitsu_store::{
-    HeadMoved, Merged, PublishError, StorageError, Store, Tree, TreeError, UpdateError,
+    Forward, HeadMoved, Merged, PublishError, StorageError, Store, Tree, TreeError, UpdateError,
 };
 
 use crate::fixture::{at, branch, merged, path, text, tree, write};
@@ -69,6 +69,65 @@ fn a_batch_loses_to_one_who_was_quicker() {
     let raced = batch.publish();
     assert!(matches!(raced, Err(PublishError::Raced(raced)) if raced == branch("main")));
     assert_eq!(store.branches().unwrap(), [(branch("main"), quicker.id())]);
+}
+
+#[test]
+fn a_branch_goes_forward_and_never_aside() {
+    for store in [Store::memory(), Store::on(Arc::new(Memory::new())).unwrap()] {
+        let base = write(&store, "main", "a", "1", 1);
+        let old = write(&store, "main", "a", "2", 2);
+        let new = write(&store, "main", "a", "3", 3);
+        let mut batch = store.batch();
+        for name in ["old", "other"] {
+            batch.set(&branch(name), &base).unwrap();
+        }
+        let other = batch.commit(&branch("other"), tree(&[("b", "1")]), at(4)).unwrap();
+        // What was made in the batch counts as well.
+        assert_eq!(batch.forward(&branch("made"), &other).unwrap(), Forward::Moved);
+        assert_eq!(batch.forward(&branch("old"), &other).unwrap(), Forward::Moved);
+        assert_eq!(batch.forward(&branch("old"), &base).unwrap(), Forward::Ahead(other.id()));
+        assert_eq!(batch.forward(&branch("old"), &new).unwrap(), Forward::Apart(other.id()));
+        assert_eq!(batch.forward(&branch("main"), &old).unwrap(), Forward::Ahead(new.id()));
+        assert_eq!(batch.forward(&branch("main"), &new.id()).unwrap(), Forward::Already);
+        let missing = batch.forward(&branch("main"), &jitsu_store::Id::of(b"missing"));
+        assert!(matches!(missing, Err(StorageError::Missing { .. })));
+        batch.publish().unwrap();
+        let heads = [("made", &other), ("main", &new), ("old", &other), ("other", &other)];
+        let heads = heads.map(|(name, head)| (branch(name), head.id()));
+        assert_eq!(store.branches().unwrap(), heads);
+    }
+}
+
+#[test]
+fn a_transaction_is_done_again_on_what_others_did() {
+    let store = Store::memory();
+    let (main, side) = (branch("main"), branch("side"));
+    let mut tries = 0;
+    let quicker_until = |until: i32, tries: &mut i32| {
+        store.transact(|batch| {
+            let made = batch.commit(&side, tree(&[("b", "1")]), at(1))?;
+            batch.merge(&main, &made, at(2))?;
+            *tries += 1;
+            if *tries < until {
+                write(&store, "main", "a", &tries.to_string(), 3);
+            }
+            Ok::<_, StorageError>(made)
+        })
+    };
+    let made = quicker_until(4, &mut tries).unwrap();
+    assert_eq!((tries, store.log(&made.id()).count()), (4, 1), "three were never published");
+    let main_tree = store.head(&main).unwrap().unwrap().tree();
+    assert_eq!(main_tree, tree(&[("a", "3"), ("b", "1")]));
+    let given_up = quicker_until(i32::MAX, &mut tries);
+    let main_moved = |raced: &_| *raced == main;
+    assert!(
+        matches!(given_up, Err(UpdateError::Raced { branch, tries: 13 }) if main_moved(&branch))
+    );
+    assert_eq!(store.head(&side).unwrap().unwrap().id(), made.id());
+    let failed =
+        store.transact(|batch| batch.delete(&side).and(Err::<(), _>(StorageError::Injected)));
+    assert!(matches!(failed, Err(UpdateError::Edit(StorageError::Injected))));
+    assert!(store.head(&side).unwrap().is_some());
 }
 
 #[test]
