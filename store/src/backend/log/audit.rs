@@ -3,6 +3,7 @@
 
 use super::disk::{self, Disk, LogFile};
 use super::index::{self, Cursor, Pages, Unread};
+use super::intact::IntactAt;
 use super::scan::Scan;
 use super::{places, recover};
 use crate::error::StorageError;
@@ -55,8 +56,7 @@ pub(super) fn audit(disk: &dyn Disk, scan: &Scan) -> Result<Vec<IndexFlaw>, Stor
                 Ok(None) => break,
                 Ok(Some((object, location))) => {
                     // An object that is nowhere intact is no fault of the index.
-                    if scan.objects.contains_key(&object)
-                        && places::read(disk, &object, location).is_err()
+                    if scan.intact.has_id(&object) && places::read(disk, &object, location).is_err()
                     {
                         flaws.push(IndexFlaw::Wrong { run: name(run.number), object });
                     }
@@ -71,15 +71,13 @@ pub(super) fn audit(disk: &dyn Disk, scan: &Scan) -> Result<Vec<IndexFlaw>, Stor
     }
     let Some(end) = runs.last().map(|run| run.trailer.end()) else { return Ok(flaws) };
     let pages = Pages::new();
-    let covered = scan.objects.iter().filter(|(_, found)| {
-        let place = (found.file, found.offset);
-        place < (end.header.number, end.len)
-    });
+    let is_covered = |at: &IntactAt| (at.file, at.offset) < (end.header.number, end.len);
     let mut lacking = Vec::new();
-    for (object, _) in covered {
-        match index::find(&runs, disk, &pages, object) {
+    for (number, _) in scan.intact.iter().filter(|(_, at)| is_covered(at)) {
+        let object = scan.intact.graph().id(number);
+        match index::find(&runs, disk, &pages, &object) {
             Ok(Some(_)) => {}
-            Ok(None) => lacking.push(*object),
+            Ok(None) => lacking.push(object),
             Err(Unread::Damaged(number)) => {
                 let damaged = IndexFlaw::Damaged { run: name(number) };
                 if !flaws.contains(&damaged) {

@@ -4,16 +4,19 @@
 //! An object is whole if everything below it is there; a commit, if its tree is; a history, if
 //! all of its commits are.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 #[cfg(unix)]
 use std::path::Path;
 
 use super::audit::{IndexFlaw, audit};
+use super::bits::Bits;
 use super::disk::Disk;
 #[cfg(unix)]
 use super::folder::Folder;
+use super::graph::Needing;
+use super::intact::Intact;
+use super::numbers::Number;
 use super::scan::{Flaw, Scan, scan};
-use crate::codec::ObjectKind;
 use crate::error::{Place, StorageError};
 use crate::id::Id;
 use crate::name::BranchName;
@@ -92,19 +95,22 @@ pub fn fsck_on(disk: &dyn Disk) -> Result<Report, StorageError> {
 }
 
 pub(super) fn examine(scan: &Scan) -> Report {
-    let referrers = referrers(scan);
-    let absent = |id: &Id| !scan.objects.contains_key(id);
+    let Scan { intact, .. } = scan;
+    let graph = intact.graph();
+    let needing = graph.needing();
+    let absent = |number: Number| !intact.has(number);
     let mut lost: BTreeMap<Id, Lost> = BTreeMap::new();
     let new = |id| Lost { id, at: None, referred_by: Vec::new(), head_of: Vec::new() };
-    for (id, by) in referrers.iter().filter(|(id, _)| absent(id)) {
-        let lost = lost.entry(*id).or_insert_with(|| new(*id));
-        lost.referred_by.extend(by);
+    for number in graph.all().filter(|it| absent(*it) && !needing.of(*it).is_empty()) {
+        let lost = lost.entry(graph.id(number)).or_insert_with_key(|id| new(*id));
+        lost.referred_by = needing.of(number).iter().map(|by| graph.id(*by)).collect();
         lost.referred_by.sort();
+        lost.referred_by.dedup();
     }
     for (branch, heads) in &scan.heads {
-        let head = heads.last().filter(|head| absent(head));
-        if let Some(head) = head {
-            lost.entry(*head).or_insert_with(|| new(*head)).head_of.push(branch.clone());
+        if let Some(head) = heads.last().filter(|head| absent(**head)) {
+            let lost = lost.entry(graph.id(*head)).or_insert_with_key(|id| new(*id));
+            lost.head_of.push(branch.clone());
         }
     }
     for flaw in &scan.flaws {
@@ -112,22 +118,26 @@ pub(super) fn examine(scan: &Scan) -> Report {
             lost.at = Some(flaw.at.clone());
         }
     }
-    let above = |edges| above(scan, &referrers, lost.keys(), edges);
-    let (bad_trees, bad_histories) = (above(Edges::Trees), above(Edges::All));
-    let commits = |id: &Id| scan.objects.get(id).is_some_and(|it| it.kind == ObjectKind::Commit);
-    let mut damaged_commits: Vec<Id> = bad_trees.into_iter().filter(commits).collect();
+    let numbers = || lost.keys().filter_map(|id| graph.find(id));
+    let is_in_tree = |by: Number, of: Number| {
+        intact.commit(by).is_none() || graph.references(by).first() == Some(&of)
+    };
+    let bad_trees = needing.leading_to(numbers(), is_in_tree);
+    let bad_histories = needing.leading_to(numbers(), |_, _| true);
+    let damaged = intact.commits().filter(|(commit, _)| bad_trees.has(*commit as usize));
+    let mut damaged_commits: Vec<Id> = damaged.map(|(commit, _)| graph.id(commit)).collect();
     damaged_commits.sort();
-    let whole = Whole { scan, bad: bad_histories };
+    let whole = Whole { intact, bad: bad_histories };
     let branches = scan.heads.iter().filter_map(|(branch, heads)| {
-        let (branch, head) = (branch.clone(), *heads.last()?);
+        let (branch, head) = (branch.clone(), graph.id(*heads.last()?));
         Some(Examined { branch, head, newest_whole: whole.newest(heads) })
     });
     let branches: Vec<Examined> = branches.collect();
-    let loose = if scan.may_lack_heads { whole.loose(&referrers, &branches) } else { Vec::new() };
+    let loose = if scan.may_lack_heads { whole.loose(&needing, &branches) } else { Vec::new() };
     Report {
         files: scan.files,
-        objects: scan.objects.len(),
-        commits: scan.objects.keys().filter(|id| commits(id)).count(),
+        objects: intact.count(),
+        commits: intact.commits().count(),
         flaws: scan.flaws.clone(),
         damaged_commits,
         branches,
@@ -137,84 +147,36 @@ pub(super) fn examine(scan: &Scan) -> Report {
     }
 }
 
-/// Who refers to an object, for each that is referred to.
-type Referrers = HashMap<Id, Vec<Id>>;
-
-fn referrers(scan: &Scan) -> Referrers {
-    let mut referrers = Referrers::new();
-    for (id, found) in &scan.objects {
-        let below: HashSet<&Id> = found.needed().iter().collect();
-        below.into_iter().for_each(|below| referrers.entry(*below).or_default().push(*id));
-    }
-    referrers
-}
-
-/// Which references count.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Edges {
-    /// All.
-    All,
-    /// All but those of a commit to its parents.
-    Trees,
-}
-
-/// Everything that leads to one of these objects.
-fn above<'a>(
-    scan: &Scan,
-    referrers: &Referrers,
-    lost: impl Iterator<Item = &'a Id>,
-    edges: Edges,
-) -> HashSet<Id> {
-    let mut line: Vec<Id> = lost.copied().collect();
-    let mut above: HashSet<Id> = line.iter().copied().collect();
-    while let Some(id) = line.pop() {
-        for by in referrers.get(&id).into_iter().flatten() {
-            let found = &scan.objects[by];
-            let counts = edges == Edges::All
-                || found.kind != ObjectKind::Commit
-                || found.references.first() == Some(&id);
-            if counts && above.insert(*by) {
-                line.push(*by);
-            }
-        }
-    }
-    above
-}
-
 /// Which histories are whole.
 struct Whole<'a> {
-    scan: &'a Scan,
+    intact: &'a Intact,
     /// All objects that are not whole, with those that are not there.
-    bad: HashSet<Id>,
+    bad: Bits,
 }
 
 impl Whole<'_> {
-    fn is_whole(&self, commit: &Id) -> bool {
-        !self.bad.contains(commit) && self.generation(commit).is_some()
-    }
-
-    /// The generation of a commit that is there.
-    fn generation(&self, commit: &Id) -> Option<u64> {
-        Some(self.scan.objects.get(commit)?.commit.as_ref()?.generation)
+    fn is_whole(&self, commit: Number) -> bool {
+        !self.bad.has(commit as usize) && self.intact.commit(commit).is_some()
     }
 
     /// The newest of the last of these heads and its ancestors whose history is whole. Where the
     /// way to them is lost, the earlier heads lead to them.
-    fn newest(&self, heads: &[Id]) -> Option<Id> {
+    fn newest(&self, heads: &[Number]) -> Option<Id> {
+        let graph = self.intact.graph();
         let (head, earlier) = heads.split_last()?;
         let mut line = vec![*head];
-        let mut seen: HashSet<Id> = HashSet::new();
+        let mut seen: HashSet<Number> = HashSet::new();
         let mut newest: Option<(u64, Id)> = None;
         let mut earlier = Some(earlier);
         while let Some(commit) = line.pop() {
             if !seen.insert(commit) {
                 continue;
             }
-            match self.generation(&commit) {
-                Some(generation) if self.is_whole(&commit) => {
-                    newest = newest.max(Some((generation, commit)));
+            match self.intact.commit(commit) {
+                Some(facts) if self.is_whole(commit) => {
+                    newest = newest.max(Some((facts.generation, graph.id(commit))));
                 }
-                Some(_) => line.extend(&self.scan.objects[&commit].references[1..]),
+                Some(_) => line.extend(&graph.references(commit)[1..]),
                 None => line.extend(earlier.take().unwrap_or_default()),
             }
         }
@@ -222,12 +184,14 @@ impl Whole<'_> {
     }
 
     /// The commits with a whole history that no branch is at and no other one goes on from.
-    fn loose(&self, referrers: &Referrers, branches: &[Examined]) -> Vec<Id> {
+    fn loose(&self, needing: &Needing, branches: &[Examined]) -> Vec<Id> {
+        let graph = self.intact.graph();
         let at: HashSet<Id> = branches.iter().filter_map(|it| it.newest_whole).collect();
-        let goes_on =
-            |id: &Id| referrers.get(id).is_some_and(|by| by.iter().any(|by| self.is_whole(by)));
-        let is_loose = |id: &&Id| self.is_whole(id) && !at.contains(id) && !goes_on(id);
-        let mut loose: Vec<Id> = self.scan.objects.keys().filter(is_loose).copied().collect();
+        let goes_on = |commit| needing.of(commit).iter().any(|by| self.is_whole(*by));
+        let ends = self.intact.commits().map(|(commit, _)| commit);
+        let ends = ends.filter(|commit| self.is_whole(*commit) && !goes_on(*commit));
+        let mut loose: Vec<Id> = ends.map(|commit| graph.id(commit)).collect();
+        loose.retain(|id| !at.contains(id));
         loose.sort();
         loose
     }

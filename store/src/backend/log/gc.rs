@@ -30,7 +30,7 @@ use super::group::Outcome;
 use super::index::Unread;
 use super::kept::Kept;
 use super::places::{self, Old};
-use super::stat::Amount;
+use super::reach::Amount;
 use super::{Log, LogOptions, PANICKED, Tail};
 use crate::backend::HeadChange;
 use crate::error::StorageError;

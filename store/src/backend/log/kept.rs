@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::bits::Bits;
 use super::disk::Disk;
 use super::format::Location;
 use super::index::{self, Cursor, Pages, Run, Spot, Unread};
@@ -14,7 +15,7 @@ use crate::id_map::IdMap;
 pub(super) struct Kept {
     runs: Vec<Arc<Run>>,
     /// For each entry of each of these runs.
-    bits: Vec<Vec<u64>>,
+    bits: Vec<Bits>,
     /// Those that are in none of them.
     others: IdMap<()>,
 }
@@ -29,7 +30,7 @@ pub(super) struct Added {
 impl Kept {
     /// None of the objects of a log with these runs.
     pub(super) fn none_of(runs: Vec<Arc<Run>>) -> Kept {
-        let bits = runs.iter().map(|run| vec![0; run.count().div_ceil(64) as usize]).collect();
+        let bits = vec![Bits::default(); runs.len()];
         Kept { runs, bits, others: IdMap::default() }
     }
 
@@ -37,9 +38,7 @@ impl Kept {
         let Some(spot) = index::spot(&self.runs, disk, pages, id)? else {
             return Ok(Added { is_new: self.others.insert(*id, ()).is_none(), location: None });
         };
-        let (word, bit) = self.bit(&spot);
-        let is_new = *word & bit == 0;
-        *word |= bit;
+        let is_new = self.bits[spot.run].add(spot.nth);
         Ok(Added { is_new, location: Some(spot.location) })
     }
 
@@ -47,7 +46,7 @@ impl Kept {
         let spot = index::spot(&self.runs, disk, pages, id)?;
         Ok(spot.map_or_else(
             || self.others.contains_key(id),
-            |Spot { run, nth, .. }| self.bits[run][nth / 64] >> (nth % 64) & 1 == 1,
+            |Spot { run, nth, .. }| self.bits[run].has(nth),
         ))
     }
 
@@ -56,27 +55,20 @@ impl Kept {
         let Some(spot) = index::spot(&self.runs, disk, pages, id)? else {
             return Ok(self.others.remove(id).is_some());
         };
-        let (word, bit) = self.bit(&spot);
-        let was_there = *word & bit != 0;
-        *word &= !bit;
-        Ok(was_there)
-    }
-
-    fn bit(&mut self, spot: &Spot) -> (&mut u64, u64) {
-        (&mut self.bits[spot.run][spot.nth / 64], 1 << (spot.nth % 64))
+        Ok(self.bits[spot.run].take(spot.nth))
     }
 
     /// All of them.
     pub(super) fn ids(&self, disk: &dyn Disk) -> Result<Vec<Id>, Unread> {
         let mut ids: Vec<Id> = self.others.keys().copied().collect();
         for (run, bits) in self.runs.iter().zip(&self.bits) {
-            if bits.iter().all(|word| *word == 0) {
+            if bits.is_empty() {
                 continue;
             }
             let mut cursor = Cursor::new(run);
             let mut nth = 0;
             while let Some((id, _)) = cursor.next(disk)? {
-                if bits[nth / 64] >> (nth % 64) & 1 == 1 {
+                if bits.has(nth) {
                     ids.push(id);
                 }
                 nth += 1;

@@ -2,7 +2,7 @@
 //! what is where (`places`, and `index` on disk, of which `tend` takes care), the bytes
 //! (`format`), how the files are read back (`recover`), how flushes are shared (`group`), the
 //! operating system (`disk`), nor how a log that nobody writes is examined (`scan`, `fsck`,
-//! `stat`), repaired and collected (`repair`, `gc`).
+//! `stat`, in the graph that `intact` keeps), repaired and collected (`repair`, `gc`).
 //!
 //! ```text
 //!   put ──▶ unsaved ──┐                      ┌──▶ places: id → file, offset
@@ -15,16 +15,21 @@
 //! and one at the very end may never have been.
 
 mod audit;
+mod bits;
 mod disk;
 #[cfg(unix)]
 mod folder;
 mod format;
 mod fsck;
 mod gc;
+mod graph;
 mod group;
 mod index;
+mod intact;
 mod kept;
+mod numbers;
 mod places;
+mod reach;
 mod recover;
 mod repair;
 mod scan;
@@ -49,13 +54,14 @@ pub use self::gc::{Collected, gc_on};
 use self::group::{Asked, Group, Outcome};
 use self::index::{Flushed, Run};
 use self::places::Places;
+pub use self::reach::{Amount, Reach};
 #[cfg(unix)]
 pub use self::repair::repair;
 pub use self::repair::{Repaired, repair_on};
 pub use self::scan::Flaw;
 #[cfg(unix)]
 pub use self::stat::stat;
-pub use self::stat::{Amount, Reach, Stat, stat_on};
+pub use self::stat::{Stat, stat_on};
 use self::tend::{Since, Work};
 use super::{Backend, HeadChange, check_size};
 use crate::codec::ObjectKind;

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use super::disk::{Disk, LogFile, failed};
 use super::fsck::{Report, examine};
-use super::scan::{Found, scan};
+use super::intact::IntactAt;
+use super::numbers::Number;
+use super::scan::scan;
 use super::{Log, LogOptions};
 use crate::backend::{Backend, HeadChange};
 use crate::error::StorageError;
@@ -44,14 +46,14 @@ pub fn repair_on(from: &dyn Disk, to: Arc<dyn Disk>) -> Result<Repaired, Storage
     if !to.branches()?.is_empty() {
         return Err(StorageError::NotEmpty);
     }
-    let mut objects: Vec<(&Id, &Found)> = scan.objects.iter().collect();
+    let mut objects: Vec<(Number, &IntactAt)> = scan.intact.iter().collect();
     // As they were written, what others refer to is first.
-    objects.sort_by_key(|(_, found)| (found.file, found.offset));
-    for (id, Found { file, offset, len, .. }) in objects {
+    objects.sort_unstable_by_key(|(_, at)| (at.file, at.offset));
+    for (number, IntactAt { file, offset, len, .. }) in objects {
         let mut bytes = vec![0; *len];
         let file = LogFile::Segment(*file);
         from.read(file, *offset, &mut bytes).map_err(|error| failed("read the store", error))?;
-        to.put(id, &bytes)?;
+        to.put(&scan.intact.graph().id(number), &bytes)?;
     }
     let known = damaged.branches.iter();
     let mut heads: BTreeMap<BranchName, Id> =

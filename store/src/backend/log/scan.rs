@@ -5,57 +5,39 @@
 //! believed only where records lead to it from the beginning of a frame, one behind another:
 //! anyone may store bytes that look like one.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
+use super::bits::Bits;
 use super::disk::{self, Disk, LogFile, failed};
 use super::format::{
     self, FRAME_HEADER_BYTES, FrameHeader, Item, NoHeader, OBJECT_AT, SEGMENT_HEADER_BYTES,
     SegmentHeader, VERSION,
 };
+use super::intact::{Intact, IntactAt, Object};
+use super::numbers::Number;
 use super::{index, recover};
 use crate::codec::ObjectKind;
 use crate::error::{Damage, Place, StorageError};
 use crate::id::Id;
 use crate::name::BranchName;
-use crate::references::{CommitFacts, commit_facts, references};
+use crate::references::{commit_facts, references};
 use crate::retention;
 
 /// What the files of a log still say.
 #[derive(Default)]
 pub(super) struct Scan {
     pub(super) files: usize,
-    pub(super) objects: HashMap<Id, Found>,
+    pub(super) intact: Intact,
     /// All heads that each branch had since it was made, the newest last.
-    pub(super) heads: BTreeMap<BranchName, Vec<Id>>,
+    pub(super) heads: BTreeMap<BranchName, Vec<Number>>,
     pub(super) flaws: Vec<Flaw>,
     /// Whether a record of moved heads may be among what is damaged or missing.
     pub(super) may_lack_heads: bool,
     /// The segment in which the log begins, since a collection ended: those before it are to go.
     begin: u32,
     /// Objects whose records say another id than theirs: either the id is damaged, or they are.
-    doubtful: Vec<(Id, Found)>,
-}
-
-/// An intact object.
-pub(super) struct Found {
-    pub(super) kind: ObjectKind,
-    pub(super) file: u32,
-    /// Where its own bytes begin.
-    pub(super) offset: u64,
-    pub(super) len: usize,
-    pub(super) references: Vec<Id>,
-    /// Of a commit.
-    pub(super) commit: Option<CommitFacts>,
-    /// Whether it is a commit that lacks its tree, as it may.
-    is_let_go: bool,
-}
-
-impl Found {
-    /// What has to be there of what it refers to.
-    pub(super) fn needed(&self) -> &[Id] {
-        &self.references[usize::from(self.is_let_go)..]
-    }
+    doubtful: Vec<(Id, Object)>,
 }
 
 /// A damaged record.
@@ -131,29 +113,33 @@ impl Scan {
     /// Forgets what no head leads to where the log does not begin any more: what that refers to may
     /// be gone. The rest may be all that is left of something, if its copy is damaged.
     fn settle_beginning(&mut self) {
-        let mut line: Vec<Id> = self.heads.values().flatten().copied().collect();
-        let mut reached = HashSet::new();
-        while let Some(id) = line.pop() {
-            if let Some(found) = self.objects.get(&id)
-                && reached.insert(id)
-            {
-                line.extend(&found.references);
-            }
+        let reached = self.intact.graph().reached(self.heads.values().flatten().copied());
+        let is_gone =
+            |number: &Number, at: &IntactAt| at.file < self.begin && !reached.has(*number as usize);
+        let gone = self.intact.iter().filter(|(number, at)| is_gone(number, at));
+        for number in gone.map(|(number, _)| number).collect::<Vec<_>>() {
+            self.intact.remove(number);
         }
-        let begin = self.begin;
-        self.objects.retain(|id, found| found.file >= begin || reached.contains(id));
     }
 
     /// Takes in the doubtful objects that something refers to, which proves them.
     fn settle_doubts(&mut self) {
-        let heads = self.heads.values().flatten();
-        let below = self.objects.values().flat_map(|found| &found.references);
-        let mut wanted: HashSet<Id> = heads.chain(below).copied().collect();
+        let graph = self.intact.graph();
+        let mut wanted = Bits::default();
+        for number in self.heads.values().flatten() {
+            wanted.add(*number as usize);
+        }
+        for below in graph.all().flat_map(|number| graph.references(number)) {
+            wanted.add(*below as usize);
+        }
         // Who refers comes after what is referred to.
-        while let Some((id, found)) = self.doubtful.pop() {
-            if wanted.contains(&id) {
-                wanted.extend(&found.references);
-                self.objects.entry(id).or_insert(found);
+        while let Some((id, object)) = self.doubtful.pop() {
+            let number = self.intact.number(&id);
+            if wanted.has(number as usize) && !self.intact.has(number) {
+                self.intact.insert(&id, object);
+                for below in self.intact.graph().references(number) {
+                    wanted.add(*below as usize);
+                }
             }
         }
     }
@@ -163,16 +149,16 @@ impl Scan {
     /// Finds the commits that lack their trees because somebody let go of those.
     fn settle_retention(&mut self) {
         let head = self.heads.get(&retention::branch()).and_then(|heads| heads.last());
-        let head = head.and_then(|head| self.objects.get(head)?.commit.as_ref());
+        let head = head.and_then(|head| self.intact.commit(*head));
         let Some(since_ms) = head.map(|facts| facts.trees_since_ms) else { return };
         // The head of a branch has its tree, however old it is.
-        let heads: HashSet<Id> = self.heads.values().filter_map(|it| it.last().copied()).collect();
-        let is_old = |found: &Found| found.commit.as_ref().is_some_and(|it| it.time_ms < since_ms);
-        let lacks = |found: &Found| !self.objects.contains_key(&found.references[0]);
-        let let_go = self.objects.iter().filter(|(_, found)| is_old(found) && lacks(found));
-        let let_go = let_go.map(|(id, _)| *id).filter(|id| !heads.contains(id));
-        for id in let_go.collect::<Vec<_>>() {
-            self.objects.get_mut(&id).expect("BUG: it was there").is_let_go = true;
+        let heads: HashSet<Number> =
+            self.heads.values().filter_map(|it| it.last().copied()).collect();
+        let lacks = |commit| !self.intact.has(self.intact.graph().references(commit)[0]);
+        let old = self.intact.commits().filter(|(_, facts)| facts.time_ms < since_ms);
+        let let_go = old.map(|(commit, _)| commit).filter(|it| lacks(*it) && !heads.contains(it));
+        for commit in let_go.collect::<Vec<_>>() {
+            self.intact.let_tree_go(commit);
         }
     }
 }
@@ -337,12 +323,12 @@ impl File<'_> {
         };
         let id = Id::of(bytes);
         let commit = commit_facts(&id, bytes);
-        let file = self.number;
-        let found = Found { kind, file, offset, len, references, commit, is_let_go: false };
+        let at = IntactAt { kind, file: self.number, offset, len };
+        let object = Object { at, references, commit };
         if id == *claimed {
-            self.scan.objects.insert(id, found);
+            self.scan.intact.insert(&id, object);
         } else {
-            self.scan.doubtful.push((id, found));
+            self.scan.doubtful.push((id, object));
         }
         id == *claimed
     }
@@ -359,7 +345,10 @@ impl File<'_> {
     fn heads(&mut self, heads: Vec<(BranchName, Option<Id>)>) {
         for (branch, head) in heads {
             match head {
-                Some(head) => self.scan.heads.entry(branch).or_default().push(head),
+                Some(head) => {
+                    let head = self.scan.intact.number(&head);
+                    self.scan.heads.entry(branch).or_default().push(head);
+                }
                 None => drop(self.scan.heads.remove(&branch)),
             }
         }

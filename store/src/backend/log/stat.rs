@@ -1,24 +1,15 @@
 //! Owns how much of what is in a log, and for which branch. Must not know the bytes of the files.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 #[cfg(unix)]
 use std::path::Path;
 
 use super::disk::{Disk, failed};
-use super::scan::{Scan, scan};
+use super::reach::{Amount, Reach, reach};
+use super::scan::scan;
 use crate::codec::ObjectKind;
 use crate::error::StorageError;
-use crate::id::Id;
 use crate::name::BranchName;
-
-/// How many objects, and the bytes of them alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// Objects.
-    pub objects: usize,
-    /// Their bytes.
-    pub bytes: u64,
-}
 
 /// What is in a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,15 +30,6 @@ pub struct Stat {
     pub garbage: Amount,
 }
 
-/// What a branch reaches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
-    /// What no other branch reaches.
-    pub own: Amount,
-    /// What others reach, too.
-    pub shared: Amount,
-}
-
 /// Counts what is in the log in this folder. It takes no lock and changes nothing; damaged objects
 /// are not counted.
 #[cfg(unix)]
@@ -63,54 +45,20 @@ pub fn stat_on(disk: &dyn Disk) -> Result<Stat, StorageError> {
     for file in disk.files().map_err(io)? {
         stat.file_bytes += disk.len(file).map_err(io)?;
     }
-    for found in scan.objects.values() {
-        let amount = match found.kind {
+    for (_, at) in scan.intact.iter() {
+        let amount = match at.kind {
             ObjectKind::Contents => &mut stat.contents,
             ObjectKind::Part => &mut stat.parts,
             ObjectKind::Node => &mut stat.nodes,
             ObjectKind::Commit => &mut stat.commits,
         };
-        amount.add(found.len);
+        amount.add(at.len);
     }
-    let reached: Vec<(&BranchName, HashSet<Id>)> = scan
-        .heads
-        .iter()
-        .filter_map(|(branch, heads)| Some((branch, reach(&scan, *heads.last()?))))
-        .collect();
-    let mut branches: HashMap<Id, usize> = HashMap::new();
-    for id in reached.iter().flat_map(|(_, reached)| reached) {
-        *branches.entry(*id).or_default() += 1;
-    }
-    for (branch, reached) in &reached {
-        let reach = stat.branches.entry((*branch).clone()).or_default();
-        for id in reached {
-            let amount = if branches[id] == 1 { &mut reach.own } else { &mut reach.shared };
-            amount.add(scan.objects[id].len);
-        }
-    }
-    for (_, found) in scan.objects.iter().filter(|(id, _)| !branches.contains_key(id)) {
-        stat.garbage.add(found.len);
-    }
+    let heads = scan.heads.iter().filter_map(|(branch, heads)| Some((branch, *heads.last()?)));
+    let (branches, heads): (Vec<_>, Vec<_>) = heads.unzip();
+    let len = |number| Some(scan.intact.get(number)?.len);
+    let (reaches, garbage) = reach(scan.intact.graph(), &heads, len);
+    stat.branches = branches.into_iter().cloned().zip(reaches).collect();
+    stat.garbage = garbage;
     Ok(stat)
-}
-
-/// Everything that an object leads to, as far as it is there.
-fn reach(scan: &Scan, from: Id) -> HashSet<Id> {
-    let mut reached = HashSet::new();
-    let mut line = vec![from];
-    while let Some(id) = line.pop() {
-        if let Some(found) = scan.objects.get(&id)
-            && reached.insert(id)
-        {
-            line.extend(found.needed());
-        }
-    }
-    reached
-}
-
-impl Amount {
-    pub(super) fn add(&mut self, bytes: usize) {
-        self.objects += 1;
-        self.bytes += bytes as u64;
-    }
 }
