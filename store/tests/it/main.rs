@@ -17,6 +17,8 @@ mod journal;
 mod kill;
 mod log;
 mod map;
+#[cfg(target_os = "linux")]
+mod memory;
 mod merge;
 mod model;
 mod names;
