@@ -5,15 +5,16 @@
 
 #![expect(clippy::print_stdout, reason = "the tables are what it is for")]
 
+#[expect(dead_code, reason = "tests count more")]
+#[path = "../tests/it/counted.rs"]
+mod counted;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use jitsu_store::backend::Memory;
-use jitsu_store::{
-    Backend, BranchName, Contents, HeadChange, Id, IdPrefix, Journal, Merged, Meta, ObjectKind,
-    Queue, StorageError, Store, TextRope, Tree,
-};
+use jitsu_store::{BranchName, Contents, Id, Journal, Merged, Meta, Queue, Store, TextRope, Tree};
+
+use counted::Counted;
 
 const SIZES: [u64; 6] = [10, 100, 1000, 10_000, 100_000, 1_000_000];
 
@@ -35,57 +36,6 @@ fn main() {
 
 fn header(what: &str) {
     println!("{what}\n{:>9} {:10} {:>8} {:>8} {:>12}", "n", "", "reads", "writes", "time");
-}
-
-/// A backend in memory that counts objects of contents.
-#[derive(Default)]
-struct Counted {
-    inner: Memory,
-    reads: AtomicU64,
-    writes: AtomicU64,
-}
-
-fn is_contents(bytes: &[u8]) -> u64 {
-    let kind = ObjectKind::of(bytes);
-    u64::from(matches!(kind, Some(ObjectKind::Contents | ObjectKind::Part)))
-}
-
-impl Backend for Counted {
-    fn get(&self, id: &Id) -> Result<Option<Arc<[u8]>>, StorageError> {
-        let found = self.inner.get(id)?;
-        self.reads.fetch_add(found.as_deref().map_or(0, is_contents), Ordering::Relaxed);
-        Ok(found)
-    }
-
-    fn put(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
-        self.writes.fetch_add(is_contents(bytes), Ordering::Relaxed);
-        self.inner.put(id, bytes)
-    }
-
-    fn sync(&self) -> Result<(), StorageError> {
-        self.inner.sync()
-    }
-
-    fn head(&self, branch: &BranchName) -> Result<Option<Id>, StorageError> {
-        self.inner.head(branch)
-    }
-
-    fn set_heads(&self, changes: &[HeadChange]) -> Result<bool, StorageError> {
-        self.inner.set_heads(changes)
-    }
-
-    fn branches(&self) -> Result<Vec<(BranchName, Id)>, StorageError> {
-        self.inner.branches()
-    }
-
-    fn ids_with_prefix(
-        &self,
-        kind: ObjectKind,
-        prefix: &IdPrefix,
-        limit: usize,
-    ) -> Result<Vec<Id>, StorageError> {
-        self.inner.ids_with_prefix(kind, prefix, limit)
-    }
 }
 
 /// A store with contents on the branches `main` and `side`.
@@ -124,12 +74,12 @@ impl Bench {
     /// Does something some times, and prints what it costs on average. Nothing is loaded before.
     fn measure(&mut self, what: &str, times: u64, mut edit: impl FnMut(&Bench)) {
         self.store = Store::on(self.backend.clone()).expect("the same store");
-        let taken = |count: &AtomicU64| count.swap(0, Ordering::Relaxed) as f64 / times as f64;
-        let _before = (taken(&self.backend.reads), taken(&self.backend.writes));
+        let _before = self.backend.cost();
         let start = Instant::now();
         (0..times).for_each(|_| edit(self));
         let time: Duration = start.elapsed() / times as u32;
-        let (reads, writes) = (taken(&self.backend.reads), taken(&self.backend.writes));
+        let cost = self.backend.cost();
+        let [reads, writes] = [cost.reads, cost.writes].map(|count| count as f64 / times as f64);
         println!("{:>9} {what:10} {reads:>8.2} {writes:>8.2} {time:>12.1?}", self.n);
     }
 

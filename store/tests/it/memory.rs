@@ -2,6 +2,7 @@
 //! process that does nothing else. Of a small log and of a large one, so that what every process
 //! takes makes no difference.
 
+use std::io::Write;
 use std::path::Path as FilePath;
 use std::process::Command;
 use std::sync::Arc;
@@ -69,7 +70,8 @@ fn examining_process() {
     };
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    println!("\ntook {objects} {}", peak.unwrap().trim_end_matches("kB").trim());
+    let peak = peak.unwrap().trim_end_matches("kB").trim();
+    std::io::stdout().write_all(format!("\ntook {objects} {peak}\n").as_bytes()).unwrap();
 }
 
 /// How many objects it found in how many bytes.
@@ -98,7 +100,6 @@ fn an_examination_takes_little_memory_for_each_object() {
         let objects = large.0 - small.0;
         assert!(objects >= 100_000, "{objects} objects");
         let each = large.1.saturating_sub(small.1) / objects;
-        println!("{call}: {each} bytes for each of {objects} objects");
         assert!(each > 0, "a process that holds {objects} objects takes more than nothing");
         assert!(each <= OBJECT_BYTES_MAX, "{call} takes {each} bytes for each object");
     }
