@@ -6,12 +6,16 @@
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 
+mod figures;
+
 use std::path::{Path as FilePath, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jitsu_store::backend::{Log, LogOptions};
 use jitsu_store::{Backend, BranchName, HeadChange, Id};
+
+use figures::{memory, shown};
 
 const N: u64 = 10_000_000;
 /// How many objects share a flush while it grows.
@@ -129,17 +133,4 @@ fn opened(folder: &FilePath, n: u64) {
 fn read_newest(log: &Log, n: u64, at: u64) {
     let (id, _) = object(n - 1 - mixed(at) % n.min(100_000));
     assert!(log.get(&id).expect("readable").is_some());
-}
-
-/// What the system says of this process's memory, where it says it.
-fn memory(field: &str) -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    let kilobytes: Option<f64> =
-        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
-    kilobytes.map_or_else(|| "unknown".to_owned(), |it| format!("{:.0} MB", it / 1024.0))
-}
-
-fn shown(time: Duration) -> String {
-    format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }
