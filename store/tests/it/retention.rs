@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::conformance::small;
 use crate::disk::{LEFT, SimDisk};
 use crate::fixture::{all, at, branch, path, write};
-use crate::sync::{bytes_of_commit, give};
+use crate::sync::messages::{bytes_of_commit, give};
 
 const BRANCHES: usize = 3;
 
