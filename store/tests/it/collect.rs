@@ -7,7 +7,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jitsu_store::backend::{Backend, Log, LogFile, LogOptions, fsck_on, stat_on};
+use jitsu_store::backend::{Backend, Disk, Log, LogFile, LogOptions, fsck_on, stat_on};
 use jitsu_store::{HeadChange, Id, PublishError, StorageError, Store};
 
 use crate::conformance::small;
@@ -115,6 +115,27 @@ fn a_store_that_is_open_goes_on_after_a_collection() {
         }
     }
     assert_eq!(log.collect().unwrap().removed.objects, 0);
+}
+
+/// What is looked up for each object is looked for in each run.
+#[test]
+fn runs_that_are_to_be_merged_are_before_anything_is_marked() {
+    let disk = Arc::new(SimDisk::new());
+    let log = Arc::new(Log::open_on(disk.clone(), small()).unwrap());
+    let store = Store::on(log.clone()).unwrap();
+    let runs = || {
+        let files = disk.files().unwrap();
+        files.iter().filter(|file| matches!(file, LogFile::Run(_))).count()
+    };
+    // There are so many only while they are being merged.
+    let mut n = 0;
+    while runs() < 6 {
+        write(&store, "main", &format!("a/{}", n % 50), &n.to_string(), n);
+        n += 1;
+    }
+    assert_eq!(log.collect().unwrap().removed.objects, 0);
+    assert!(runs() < 4, "{} runs", runs());
+    check(&disk, &store, "merged runs");
 }
 
 #[test]

@@ -122,13 +122,18 @@ impl Log {
         Ok(Collected { kept: amount, removed })
     }
 
-    /// Lets go of the index as it is now: what is marked is told by its entries.
+    /// Leaves the index as it is now, with few runs: what is marked is told by its entries.
     fn hold_merges(&self) -> Result<(), Unread> {
-        let mut tail = self.tail();
-        if self.places.table().old.is_some() {
-            // An earlier collection could not put everything back.
-            self.reload(&mut tail, None)?;
+        {
+            let mut tail = self.tail();
+            if self.places.table().old.is_some() {
+                // An earlier collection could not put everything back.
+                self.reload(&mut tail, None)?;
+            }
         }
+        self.merge_all()?;
+        let mut tail = self.tail();
+        // One may have begun since.
         self.drop_merge(&mut tail);
         tail.work.holds_merges = true;
         Ok(())

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::disk::{Disk, LogFile};
 use super::format::SegmentHeader;
@@ -17,6 +18,10 @@ use crate::error::{Damage, Place, StorageError};
 /// How many entries of runs are written for each object that is. Each is written as often as the
 /// runs it is in are merged, which is half the binary logarithm of their number at most.
 const SHARE: usize = 8;
+/// How many entries are merged at a time where somebody may wait for it: a few milliseconds.
+const MERGED_AT_ONCE: usize = 1 << 15;
+/// How long nobody merges in between.
+const MERGE_PAUSE: Duration = Duration::from_millis(1);
 /// How often a damaged index is made again before that is an error.
 const HEALED_MAX: usize = 3;
 
@@ -164,6 +169,29 @@ impl Log {
             drop(self.disk.remove(LogFile::Run(run.number)));
         }
         Ok(())
+    }
+
+    /// Merges all runs that are to be, for who is about to look up most of what there is. Where one
+    /// cannot be written they stay as they are: the looks only take longer.
+    pub(super) fn merge_all(&self) -> Result<(), Unread> {
+        loop {
+            {
+                let mut tail = self.tail.lock().expect(PANICKED);
+                if let Err(unread) = self.merge(&mut tail, MERGED_AT_ONCE) {
+                    self.drop_merge(&mut tail);
+                    return match unread {
+                        Unread::Failed(_) => Ok(()),
+                        damaged @ Unread::Damaged(_) => Err(damaged),
+                    };
+                }
+                let is_one_due = index::merge_from(&self.places.table().now).is_some();
+                if tail.work.merge.is_none() && !is_one_due {
+                    return Ok(());
+                }
+            }
+            // Who waits for a lock does not get it if it is taken again at once.
+            std::thread::sleep(MERGE_PAUSE);
+        }
     }
 
     pub(super) fn drop_merge(&self, tail: &mut Tail) {
