@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::log::failed;
+use super::failed;
 use crate::error::StorageError;
 
 /// A lock, which is held as long as this is there.

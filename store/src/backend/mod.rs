@@ -10,6 +10,8 @@ mod memory;
 use std::sync::Arc;
 
 pub use self::faulty::{Fault, Faulty};
+#[cfg(unix)]
+pub(crate) use self::log::failed;
 pub use self::log::{
     Amount, Collected, Disk, Examined, Flaw, IndexFlaw, Log, LogFile, LogOptions, Lost, Reach,
     Repaired, Report, Stat, fsck_on, gc_on, repair_on, stat_on,

@@ -15,8 +15,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
+use super::cache::{self, Cache, Place};
 use super::error::GitError;
 use super::export::{self, check_names};
 use super::ids::Ids;
@@ -26,12 +27,11 @@ use super::object::GitId;
 use super::pending::{self, Stage};
 use super::repository::{Move, Repository};
 use crate::backend::lock::{Lock, lock};
-use crate::backend::{Backend, HeadChange, Log, LogOptions, Memory};
+use crate::backend::{Backend, HeadChange};
 use crate::codec::ObjectKind;
 use crate::error::StorageError;
 use crate::id::{Id, IdPrefix};
 use crate::name::BranchName;
-use crate::store::Store;
 
 const CACHE: &str = "jitsu-cache";
 const LOCK: &str = "jitsu-lock";
@@ -42,7 +42,8 @@ const LOCK: &str = "jitsu-lock";
 ///
 /// Objects are found in a cache beside the repository, in the store's own encoding. What is in it
 /// and in no head is not in Git. It may be removed while nobody has the repository open, and is
-/// made again from the repository.
+/// made again from the repository, as it is if it turns out to be damaged. Where that is seen while
+/// it is open it is as after a collection: what is in no head goes, and an epoch begins.
 ///
 /// When [`Backend::set_heads`] returns, Git's objects, the refs and the cache are flushed. Heads are
 /// commits, since Git has no other branches: anything else is refused. All who publish wait for
@@ -68,11 +69,18 @@ const LOCK: &str = "jitsu-lock";
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct GitBackend {
-    cache: Arc<dyn Backend>,
-    /// The commits in the cache, as the lens reads and makes them.
-    commits: Store,
+    place: Place,
+    /// Who has the state may take it, and nobody who has it takes the state.
+    cached: RwLock<Cached>,
     state: Mutex<State>,
     _lock: Lock,
+}
+
+struct Cached {
+    /// How often the cache was made again meanwhile, with 1 for never.
+    epoch: u64,
+    /// None if it could not be made again.
+    cache: Option<Cache>,
 }
 
 struct State {
@@ -86,42 +94,89 @@ impl GitBackend {
     /// Opens a bare repository, with its cache in a folder `jitsu-cache` inside.
     pub fn open(repository: Repository) -> Result<GitBackend, StorageError> {
         let cache = repository.path().join(CACHE);
-        GitBackend::new(repository, || {
-            Ok(Arc::new(Log::open(cache, LogOptions::default())?) as Arc<dyn Backend>)
-        })
+        GitBackend::new(repository, Place::Folder(cache))
     }
 
     /// The same with its cache in memory, made from the repository each time it is opened.
     pub fn open_cached_in_memory(repository: Repository) -> Result<GitBackend, StorageError> {
-        GitBackend::new(repository, || Ok(Arc::new(Memory::new()) as Arc<dyn Backend>))
+        GitBackend::new(repository, Place::Memory)
     }
 
-    fn new(
-        repository: Repository,
-        cache: impl FnOnce() -> Result<Arc<dyn Backend>, StorageError>,
-    ) -> Result<GitBackend, StorageError> {
+    fn new(repository: Repository, place: Place) -> Result<GitBackend, StorageError> {
         if !repository.is_bare() {
             return Err(GitError::NotBare(repository.path().to_owned()).into());
         }
         let ids = export::known(&repository)?;
         let lock = lock(repository.path().join(LOCK))?;
         finish(&repository)?;
-        let cache = cache()?;
-        let commits = Store::on(cache.clone())?;
+        let cached = RwLock::new(Cached { epoch: 1, cache: Some(place.open()?) });
         let state = Mutex::new(State { repository, ids, is_failed: false });
-        Ok(GitBackend { cache, commits, state, _lock: lock })
+        Ok(GitBackend { place, cached, state, _lock: lock })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("BUG: a thread panicked inside the Git backend")
     }
 
+    fn cached(&self) -> RwLockReadGuard<'_, Cached> {
+        self.cached.read().expect("BUG: a thread panicked inside the cache of the Git backend")
+    }
+
+    /// Asks the cache, which is made again first if it turns out to be damaged.
+    fn ask<T>(&self, ask: impl Fn(&Cached) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        let (came, epoch) = {
+            let cached = self.cached();
+            (ask(&cached), cached.epoch)
+        };
+        match came {
+            Err(error) if cache::is_damage(&error) => {
+                self.remake(&mut self.state(), epoch)?;
+                ask(&self.cached())
+            }
+            came => came,
+        }
+    }
+
+    /// Does what needs the cache, which is made again first if it turns out to be damaged.
+    fn with_state<T>(
+        &self,
+        act: impl Fn(&mut State) -> Result<T, GitError>,
+    ) -> Result<T, StorageError> {
+        let state = &mut self.state();
+        let epoch = self.epoch();
+        match act(state) {
+            Err(GitError::Storage(error)) if cache::is_damage(&error) => {
+                self.remake(state, epoch)?;
+                Ok(act(state)?)
+            }
+            came => Ok(came?),
+        }
+    }
+
+    /// Makes the cache again that was damaged in this epoch, of all that is in Git.
+    fn remake(&self, state: &mut State, epoch: u64) -> Result<(), StorageError> {
+        let cached = &mut *self.cached.write().expect("BUG: a thread panicked inside the cache");
+        if cached.epoch != epoch {
+            return Ok(());
+        }
+        cached.epoch += 1;
+        // Closed, so that the next one can be opened.
+        drop(cached.cache.take());
+        let cache = self.place.begin()?;
+        for git in state.repository.branches()?.into_values() {
+            match cache.taken(state, git) {
+                // What the store cannot hold was not there before either.
+                Ok(_) | Err(GitError::Import { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        cached.cache = Some(cache);
+        Ok(())
+    }
+
     /// The commit of the store that one of Git is, which the cache has then.
     fn taken(&self, state: &mut State, git: GitId) -> Result<Id, GitError> {
-        let id = import::commit(&self.commits, &state.repository, &mut state.ids, git)?;
-        // What cannot be remembered is looked at again.
-        let _ = state.ids.save();
-        Ok(id)
+        self.cached().cache()?.taken(state, git)
     }
 
     /// What the heads to move point at, if each is where it should be.
@@ -143,14 +198,56 @@ impl GitBackend {
         Ok(Some(moves))
     }
 
+    fn move_heads(&self, state: &mut State, changes: &[HeadChange]) -> Result<bool, GitError> {
+        if state.is_failed {
+            return Err(StorageError::Poisoned.into());
+        }
+        let Some(mut moves) = self.heads(state, changes)? else { return Ok(false) };
+        if moves.iter().zip(changes).any(|(it, change)| it.old.is_none() && change.new.is_some()) {
+            let there = state.repository.branches()?;
+            check_names(changes.iter().map(|change| &change.branch), there.keys())?;
+        }
+        for (it, HeadChange { branch, new, .. }) in moves.iter_mut().zip(changes) {
+            it.new = new.map(|id| self.written(state, branch, id)).transpose()?;
+        }
+        self.cached().objects_in(None)?.sync()?;
+        moves.retain(|it| it.old.is_some() || it.new.is_some());
+        Ok(moves.is_empty() || state.publish(&moves)?)
+    }
+
     /// Writes the commit that is to be a head.
     fn written(&self, state: &mut State, branch: &BranchName, id: Id) -> Result<GitId, GitError> {
-        let bytes = self.cache.get(&id)?.ok_or(StorageError::Missing { id })?;
+        let cached = self.cached();
+        let Cache { objects, commits } = cached.cache()?;
+        let bytes = objects.get(&id)?.ok_or(StorageError::Missing { id })?;
         if ObjectKind::of(&bytes) != Some(ObjectKind::Commit) {
             return Err(GitError::Head { branch: branch.clone(), id });
         }
-        let written = export::write(&self.commits, &state.repository, &mut state.ids, &[id])?;
+        let written = export::write(commits, &state.repository, &mut state.ids, &[id])?;
         Ok(written[0])
+    }
+}
+
+impl Cached {
+    fn cache(&self) -> Result<&Cache, StorageError> {
+        self.cache.as_ref().ok_or(StorageError::Poisoned)
+    }
+
+    /// The objects, in this epoch only.
+    fn objects_in(&self, epoch: Option<u64>) -> Result<&dyn Backend, StorageError> {
+        if epoch.is_some_and(|epoch| epoch != self.epoch) {
+            return Err(StorageError::Outrun);
+        }
+        Ok(&*self.cache()?.objects)
+    }
+}
+
+impl Cache {
+    fn taken(&self, state: &mut State, git: GitId) -> Result<Id, GitError> {
+        let id = import::commit(&self.commits, &state.repository, &mut state.ids, git)?;
+        // What cannot be remembered is looked at again.
+        let _ = state.ids.save();
+        Ok(id)
     }
 }
 
@@ -218,55 +315,43 @@ fn finish(repository: &Repository) -> Result<(), GitError> {
 
 impl Backend for GitBackend {
     fn get(&self, id: &Id) -> Result<Option<Arc<[u8]>>, StorageError> {
-        self.cache.get(id)
+        self.ask(|cached| cached.objects_in(None)?.get(id))
     }
 
     fn contains(&self, id: &Id) -> Result<bool, StorageError> {
-        self.cache.contains(id)
+        self.ask(|cached| cached.objects_in(None)?.contains(id))
     }
 
     fn put(&self, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
-        self.cache.put(id, bytes)
+        self.ask(|cached| cached.objects_in(None)?.put(id, bytes))
     }
 
     fn sync(&self) -> Result<(), StorageError> {
-        self.cache.sync()
+        self.ask(|cached| cached.objects_in(None)?.sync())
     }
 
     fn head(&self, branch: &BranchName) -> Result<Option<Id>, StorageError> {
-        let state = &mut self.state();
-        let git = state.repository.branch(&git_branch(branch))?;
-        Ok(git.map(|git| self.taken(state, git)).transpose()?)
+        self.with_state(|state| {
+            let git = state.repository.branch(&git_branch(branch))?;
+            git.map(|git| self.taken(state, git)).transpose()
+        })
     }
 
     fn set_heads(&self, changes: &[HeadChange]) -> Result<bool, StorageError> {
-        let state = &mut self.state();
-        if state.is_failed {
-            return Err(StorageError::Poisoned);
-        }
-        let Some(mut moves) = self.heads(state, changes)? else { return Ok(false) };
-        if moves.iter().zip(changes).any(|(it, change)| it.old.is_none() && change.new.is_some()) {
-            let there = state.repository.branches()?;
-            check_names(changes.iter().map(|change| &change.branch), there.keys())?;
-        }
-        for (it, HeadChange { branch, new, .. }) in moves.iter_mut().zip(changes) {
-            it.new = new.map(|id| self.written(state, branch, id)).transpose()?;
-        }
-        self.cache.sync()?;
-        moves.retain(|it| it.old.is_some() || it.new.is_some());
-        Ok(moves.is_empty() || state.publish(&moves)?)
+        self.with_state(|state| self.move_heads(state, changes))
     }
 
     fn branches(&self) -> Result<Vec<(BranchName, Id)>, StorageError> {
-        let state = &mut self.state();
-        let mut branches = Vec::new();
-        // In the same order on both sides: what `*` is there comes before all else as well.
-        for (name, git) in state.repository.branches()? {
-            if let Some(branch) = store_branch(&name) {
-                branches.push((branch, self.taken(state, git)?));
+        self.with_state(|state| {
+            let mut branches = Vec::new();
+            // In the same order on both sides: what `*` is there comes before all else as well.
+            for (name, git) in state.repository.branches()? {
+                if let Some(branch) = store_branch(&name) {
+                    branches.push((branch, self.taken(state, git)?));
+                }
             }
-        }
-        Ok(branches)
+            Ok(branches)
+        })
     }
 
     fn ids_with_prefix(
@@ -275,7 +360,22 @@ impl Backend for GitBackend {
         prefix: &IdPrefix,
         limit: usize,
     ) -> Result<Vec<Id>, StorageError> {
-        self.cache.ids_with_prefix(kind, prefix, limit)
+        self.ask(|cached| cached.objects_in(None)?.ids_with_prefix(kind, prefix, limit))
+    }
+
+    fn epoch(&self) -> u64 {
+        self.cached().epoch
+    }
+
+    fn put_in(&self, epoch: u64, id: &Id, bytes: &[u8]) -> Result<(), StorageError> {
+        self.ask(|cached| cached.objects_in(Some(epoch))?.put(id, bytes))
+    }
+
+    fn set_heads_in(&self, epoch: u64, changes: &[HeadChange]) -> Result<bool, StorageError> {
+        // Who has the state is the only one to begin an epoch.
+        self.with_state(|state| {
+            if self.epoch() == epoch { self.move_heads(state, changes) } else { Ok(false) }
+        })
     }
 }
 

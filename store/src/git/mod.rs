@@ -95,6 +95,8 @@
 #[cfg(unix)]
 mod backend;
 mod blob;
+#[cfg(unix)]
+mod cache;
 mod error;
 mod escape;
 mod export;

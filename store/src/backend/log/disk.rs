@@ -72,7 +72,7 @@ fn numbers(
 }
 
 /// An error of the disk, in the words of the store.
-pub(in crate::backend) fn failed(op: &'static str, error: io::Error) -> StorageError {
+pub(crate) fn failed(op: &'static str, error: io::Error) -> StorageError {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             StorageError::NoSpace

@@ -42,7 +42,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
 pub use self::audit::IndexFlaw;
-pub(super) use self::disk::failed;
+pub(crate) use self::disk::failed;
 pub use self::disk::{Disk, LogFile};
 use self::format::{Frame, Location, SegmentHeader};
 #[cfg(unix)]
@@ -65,6 +65,8 @@ pub use self::stat::{Stat, stat_on};
 use self::tend::{Since, Work};
 use super::{Backend, HeadChange, check_size};
 use crate::codec::ObjectKind;
+#[cfg(all(unix, feature = "git"))]
+use crate::error::Damage;
 use crate::error::StorageError;
 use crate::id::{Id, IdPrefix};
 use crate::id_map::IdMap;
@@ -171,6 +173,16 @@ impl Log {
     pub fn open_read_only_on(disk: Arc<dyn Disk>) -> Result<Log, StorageError> {
         let found = recover::look(&*disk, true, &Flushed::new())?;
         Ok(Log::new(disk, LogOptions::default(), found, true))
+    }
+
+    /// Refuses a log that has lost its first files, unless a collection removed them: which cannot
+    /// be seen in what is left.
+    #[cfg(all(unix, feature = "git"))]
+    pub(crate) fn check_uncollected(&self) -> Result<(), StorageError> {
+        match disk::segments(&*self.disk)?.first() {
+            Some(&recover::FIRST) => Ok(()),
+            _ => Err(recover::damaged(&*self.disk, recover::FIRST, 0, Damage::Gap)),
+        }
     }
 
     fn new(disk: Arc<dyn Disk>, options: LogOptions, found: Found, is_read_only: bool) -> Log {

@@ -15,6 +15,9 @@ use super::{Found, LogOptions, Tail};
 use crate::error::{Damage, Place, StorageError};
 use crate::id_map::IdMap;
 
+/// The number of the first file.
+pub(super) const FIRST: u32 = 1;
+
 /// Reads what the index does not say, brings that up to date, and cuts off what the last flush did
 /// not finish.
 ///
@@ -101,7 +104,7 @@ fn read(disk: &dyn Disk, how: How<'_>, flushed: &Flushed) -> Result<Found, Unrea
     let runs = runs.into_iter().filter(|run| !is_damaged(run)).collect();
     let runs = index::chain(runs, &present);
     let work = Work::after(disk::runs(disk)?.into_iter());
-    let mut found = Found::behind(runs, files.first().copied().unwrap_or(1), work);
+    let mut found = Found::behind(runs, files.first().copied().unwrap_or(FIRST), work);
     let begin = found.tail.header.number;
     for (at, file) in files.iter().enumerate().filter(|(_, file)| **file >= begin) {
         let (is_last, is_first) = (at + 1 == files.len(), *file == begin);
@@ -386,7 +389,7 @@ impl Segment<'_> {
     }
 }
 
-fn damaged(disk: &dyn Disk, file: u32, offset: u64, what: Damage) -> StorageError {
+pub(super) fn damaged(disk: &dyn Disk, file: u32, offset: u64, what: Damage) -> StorageError {
     let file = disk.name(LogFile::Segment(file));
     StorageError::Corrupt { what, at: Place::File { file, offset } }
 }

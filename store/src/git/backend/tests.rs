@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::commit::Meta;
 use crate::git::ObjectFormat;
+use crate::store::Store;
 use crate::tree::Tree;
 
 /// A repository whose branches `x` and `y` are at its first commit, and its two commits.
