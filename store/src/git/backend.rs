@@ -86,6 +86,8 @@ struct Cached {
 struct State {
     repository: Repository,
     ids: Ids,
+    /// Some of these were written, and are not flushed.
+    is_unflushed: bool,
     /// A flush or a movement failed, so that it is not known what is on disk.
     is_failed: bool,
 }
@@ -110,7 +112,7 @@ impl GitBackend {
         let lock = lock(repository.path().join(LOCK))?;
         finish(&repository)?;
         let cached = RwLock::new(Cached { epoch: 1, cache: Some(place.open()?) });
-        let state = Mutex::new(State { repository, ids, is_failed: false });
+        let state = Mutex::new(State { repository, ids, is_unflushed: false, is_failed: false });
         Ok(GitBackend { place, cached, state, _lock: lock })
     }
 
@@ -223,6 +225,7 @@ impl GitBackend {
         if ObjectKind::of(&bytes) != Some(ObjectKind::Commit) {
             return Err(GitError::Head { branch: branch.clone(), id });
         }
+        state.is_unflushed = true;
         let written = export::write(commits, &state.repository, &mut state.ids, &[id])?;
         Ok(written[0])
     }
@@ -245,8 +248,11 @@ impl Cached {
 impl Cache {
     fn taken(&self, state: &mut State, git: GitId) -> Result<Id, GitError> {
         let id = import::commit(&self.commits, &state.repository, &mut state.ids, git)?;
-        // What cannot be remembered is looked at again.
-        let _ = state.ids.save();
+        // What a crash may take must not be remembered.
+        if !state.is_unflushed {
+            // What cannot be remembered is looked at again.
+            let _ = state.ids.save();
+        }
         Ok(id)
     }
 }
@@ -254,13 +260,14 @@ impl Cache {
 impl State {
     /// Moves these branches, durably with all objects, if they are where they were.
     fn publish(&mut self, moves: &[Move]) -> Result<bool, GitError> {
-        let State { repository, ids, is_failed } = self;
+        let State { repository, ids, is_unflushed, is_failed } = self;
         // Until it is known again.
         *is_failed = true;
         let path = repository.path();
         let noting = |error| repository.failed("note a movement in", error);
         pending::note(path, Stage::Locking, moves).map_err(noting)?;
         repository.sync()?;
+        *is_unflushed = false;
         let locked = match repository.lock_branches(moves) {
             Ok(locked) => locked,
             Err(error) => {

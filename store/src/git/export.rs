@@ -77,13 +77,13 @@ pub fn export(store: &Store, to: &Repository) -> Result<Exported, GitError> {
         sent.push((branch, came));
     }
     let commits = export.commits;
-    let written = to.counts().1 - before.1;
-    end(to, written, &mut ids)?;
+    end(to, &mut ids)?;
     if !moves.is_empty() {
         to.move_branches(&moves)?;
     }
-    let objects_read = to.counts().0 - before.0;
-    Ok(Exported { branches: sent, commits, objects_read, objects_written: written })
+    let (read, written) = to.counts();
+    let (objects_read, objects_written) = (read - before.0, written - before.1);
+    Ok(Exported { branches: sent, commits, objects_read, objects_written })
 }
 
 /// Writes commits of a store, with their history, to a repository, and tells which ones they are
@@ -93,10 +93,9 @@ pub fn export_commits(
     to: &Repository,
     commits: &[Id],
 ) -> Result<Vec<GitId>, GitError> {
-    let before = to.counts();
     let mut ids = known(to)?;
     let sent = write(store, to, &mut ids, commits)?;
-    end(to, to.counts().1 - before.1, &mut ids)?;
+    end(to, &mut ids)?;
     Ok(sent)
 }
 
@@ -118,9 +117,10 @@ pub(super) fn known(to: &Repository) -> Result<Ids, GitError> {
     if ids.is_earlier() { Err(GitError::Earlier(to.path().to_owned())) } else { Ok(ids) }
 }
 
-/// Makes all durable, if something was written, and remembers it.
-fn end(to: &Repository, written: u64, ids: &mut Ids) -> Result<(), GitError> {
-    if written > 0 {
+/// Makes all durable, if it was not known to be there before, and remembers it.
+fn end(to: &Repository, ids: &mut Ids) -> Result<(), GitError> {
+    // What is there may have been written by somebody who was cut off.
+    if ids.has_new() {
         to.sync()?;
     }
     ids.save().map_err(|e| to.failed("remember what was written to", e))

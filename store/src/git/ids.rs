@@ -73,6 +73,11 @@ impl Ids {
         }
     }
 
+    /// Whether there are pairs that are not in the file.
+    pub(super) fn has_new(&self) -> bool {
+        !self.new.is_empty()
+    }
+
     /// Appends what is new to the file.
     pub(super) fn save(&mut self) -> io::Result<()> {
         if self.new.is_empty() {

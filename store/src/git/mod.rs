@@ -106,6 +106,7 @@ mod modes;
 mod names;
 mod object;
 mod objects;
+mod packed;
 #[cfg(unix)]
 mod pending;
 #[cfg(fuzzing)]

@@ -3,17 +3,19 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
 use gix::lock::acquire::Fail;
-use gix::objs::{Exists as _, Kind, Write as _};
+use gix::objs::{Exists as _, Find as _, Kind, Write as _};
 use gix::refs::transaction::{PreviousValue, RefEdit};
 
 use super::BLOB_BYTES_MAX;
 use super::error::{Fault, GitError};
 use super::object::{GitId, Type};
+use super::packed;
 
 /// How a repository names its objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,16 +123,24 @@ impl Repository {
         }
     }
 
-    /// Puts an object, unless it is there.
+    /// Puts an object, unless it is there, all of it: of one that was not flushed when the power
+    /// went there may be the name alone.
     pub(super) fn put(&self, what: Type, bytes: &[u8]) -> Result<GitId, GitError> {
         let failed = |error| failed("write to", self.path(), error);
         let hash = self.inner.object_hash();
         let id = gix::objs::compute_hash(hash, kind(what), bytes).map_err(failed)?;
-        if !self.inner.objects.exists(&id) {
+        if !self.is_whole(id, what, bytes) {
             self.inner.objects.write_buf_with_known_id(kind(what), bytes, id).map_err(failed)?;
             self.written.set(self.written.get() + 1);
         }
         Ok(git_id(&id))
+    }
+
+    fn is_whole(&self, id: gix::ObjectId, what: Type, bytes: &[u8]) -> bool {
+        // Of the objects themselves: the repository has an empty tree even where there is none.
+        let mut found = Vec::new();
+        let found = self.inner.objects.try_find(&id, &mut found);
+        found.is_ok_and(|it| it.is_some_and(|it| it.kind == kind(what) && it.data == bytes))
     }
 
     /// Makes all that was written durable, before something refers to it.
@@ -170,12 +180,12 @@ impl Repository {
     /// Locks these branches, as Git does, and sees that each is where it was. What they will point
     /// at is durable in the files that lock them, so that no branch is ever half of a name.
     pub(super) fn lock_branches(&self, moves: &[Move]) -> Result<Locked<'_>, GitError> {
+        self.unpack(moves.iter().filter(|it| it.new.is_none()).map(|it| reference(&it.branch)))?;
         let failed = |error| failed("lock branches of", self.path(), error);
         let edits: Vec<RefEdit> = moves.iter().map(|it| self.edit(it)).collect::<Result<_, _>>()?;
         let wait = Fail::AfterDurationWithBackoff(LOCK_WAIT);
         let transaction = self.inner.refs.transaction().prepare(edits, wait, wait);
         let transaction = transaction.map_err(failed)?;
-        let mut folders = BTreeSet::new();
         for Move { branch, .. } in moves {
             match fs::File::open(self.lock_of(&reference(branch))).and_then(|it| it.sync_all()) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -184,24 +194,73 @@ impl Repository {
                 // One that is there already is not locked by a file.
                 _ => {}
             }
-            folders.extend(Path::new(&reference(branch)).ancestors().skip(1).map(PathBuf::from));
         }
+        let folders = folders_of(moves.iter().map(|it| reference(&it.branch)));
         Ok(Locked { repository: self, transaction, folders })
+    }
+
+    /// Gives these references files of their own, durably, if they are in the one of packed
+    /// references: which is written anew if one of them is removed, and not flushed then.
+    fn unpack(&self, references: impl Iterator<Item = String>) -> Result<(), GitError> {
+        let failed = |error| self.failed("unpack branches of", error);
+        let wait = Fail::AfterDurationWithBackoff(LOCK_WAIT);
+        let names: Vec<String> = references.collect();
+        let is_one = |name: &[u8]| names.iter().any(|it| it.as_bytes() == name);
+        let packed = self.path().join("packed-refs");
+        let read = || match fs::read(&packed) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            read => read.map_err(failed),
+        };
+        if packed::take(&read()?, is_one).0.is_empty() {
+            return Ok(());
+        }
+        let lock = gix::lock::File::acquire_to_update_resource(&packed, wait, None, 0);
+        let lock = lock.map_err(|error| failed(io::Error::other(error)))?;
+        let text = read()?;
+        let (taken, rest) = packed::take(&text, is_one);
+        for packed::Taken { name, id } in taken {
+            let name = String::from_utf8_lossy(name);
+            let path = self.path().join(&*name);
+            let above = Some(self.path().join("refs"));
+            let lock = gix::lock::File::acquire_to_update_resource(&path, wait, above, 0);
+            let lock = lock.map_err(|error| failed(io::Error::other(error)))?;
+            // What is in a file of its own is newer.
+            if !path.is_file() {
+                replace(lock, &[id, b"\n"].concat()).map_err(failed)?;
+            }
+        }
+        self.sync_folders(&folders_of(names.iter().cloned()))?;
+        replace(lock, &rest).map_err(failed)?;
+        self.sync_folders(&BTreeSet::from([PathBuf::new()]))?;
+        self.inner.refs.force_refresh_packed_buffer().map_err(|e| failed(io::Error::other(e)))
+    }
+
+    /// Makes it durable which files are in these folders of the repository.
+    fn sync_folders(&self, folders: &BTreeSet<PathBuf>) -> Result<(), GitError> {
+        for folder in folders {
+            match fs::File::open(self.path().join(folder)).and_then(|folder| folder.sync_all()) {
+                // It went with the last branch in it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                flushed => flushed.map_err(|e| self.failed("flush the branches of", e))?,
+            }
+        }
+        Ok(())
     }
 
     /// Removes the locks that a process which is no more left behind when it moved these branches,
     /// unless they are of somebody else by now.
     pub(super) fn break_locks(&self, moves: &[Move]) -> Result<(), GitError> {
-        for Move { branch, new, .. } in moves {
-            let text = new.map_or(String::new(), |id| format!("{id}\n"));
-            let is_left = |there: &[u8]| there.is_empty() || there == text.as_bytes();
+        for Move { branch, old, new } in moves {
+            // One that is removed may have been given a file of its own before.
+            let text = new.or(*old).map_or(String::new(), |id| format!("{id}\n"));
+            // A crash may leave a part of it, or zeros in its place.
+            let is_left = |there: &[u8]| {
+                text.as_bytes().starts_with(there) || there.iter().all(|byte| *byte == 0)
+            };
             self.break_lock(&reference(branch), is_left)?;
         }
-        // The file of packed branches is written anew if one of them is removed.
-        if moves.iter().any(|it| it.new.is_none()) {
-            self.break_lock("packed-refs", |_| true)?;
-        }
-        Ok(())
+        // The file of packed branches is locked with them, and written anew if one is removed.
+        self.break_lock("packed-refs", |_| true)
     }
 
     /// Removes a lock whose holder seems to be gone, for nothing happens to it.
@@ -258,20 +317,25 @@ impl Locked<'_> {
         self.transaction
             .commit(Some(who.to_ref(&mut time)))
             .map_err(|e| failed("move branches of", path, e))?;
-        for folder in &self.folders {
-            match fs::File::open(path.join(folder)).and_then(|folder| folder.sync_all()) {
-                // It went with the last branch in it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                flushed => flushed.map_err(|e| failed("flush the branches of", path, e))?,
-            }
-        }
-        Ok(())
+        self.repository.sync_folders(&self.folders)
     }
 }
 
 /// The reference that is a branch of this name.
 fn reference(branch: &str) -> String {
     format!("refs/heads/{branch}")
+}
+
+/// The folders of a repository that lead to these references.
+fn folders_of(references: impl Iterator<Item = String>) -> BTreeSet<PathBuf> {
+    let above = |name: String| Path::new(&name).ancestors().skip(1).map(PathBuf::from).collect();
+    references.flat_map(|name| -> Vec<PathBuf> { above(name) }).collect()
+}
+
+/// Puts these bytes in place of a file that is locked, durably but for its name.
+fn replace(mut lock: gix::lock::File, bytes: &[u8]) -> io::Result<()> {
+    lock.with_mut(|file| file.write_all(bytes).and_then(|()| file.sync_all()))?;
+    lock.commit().map(drop).map_err(|failed| failed.error)
 }
 
 fn options() -> gix::open::Options {

@@ -6,4 +6,10 @@ mod fixture;
 mod histories;
 mod hostile;
 mod plain;
+#[cfg(target_os = "linux")]
+mod power;
+#[cfg(target_os = "linux")]
+mod recorded;
 mod texts;
+#[cfg(target_os = "linux")]
+mod unflushed;
