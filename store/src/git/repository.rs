@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
 use gix::lock::acquire::Fail;
@@ -124,12 +124,13 @@ impl Repository {
     }
 
     /// Puts an object, unless it is there, all of it: of one that was not flushed when the power
-    /// went there may be the name alone.
+    /// went there may be the name alone. One that is there is as new as if it had been put now, so
+    /// that `git prune` leaves it alone until something refers to it.
     pub(super) fn put(&self, what: Type, bytes: &[u8]) -> Result<GitId, GitError> {
         let failed = |error| failed("write to", self.path(), error);
         let hash = self.inner.object_hash();
         let id = gix::objs::compute_hash(hash, kind(what), bytes).map_err(failed)?;
-        if !self.is_whole(id, what, bytes) {
+        if !self.is_whole(id, what, bytes) || self.freshen(&id).is_err() {
             self.inner.objects.write_buf_with_known_id(kind(what), bytes, id).map_err(failed)?;
             self.written.set(self.written.get() + 1);
         }
@@ -141,6 +142,14 @@ impl Repository {
         let mut found = Vec::new();
         let found = self.inner.objects.try_find(&id, &mut found);
         found.is_ok_and(|it| it.is_some_and(|it| it.kind == kind(what) && it.data == bytes))
+    }
+
+    /// Makes an object new, as Git does, if it has a file of its own.
+    fn freshen(&self, id: &gix::oid) -> io::Result<()> {
+        let hex = id.to_hex().to_string();
+        let (folder, name) = hex.split_at(2);
+        let file = fs::File::open(self.path().join("objects").join(folder).join(name))?;
+        file.set_modified(SystemTime::now())
     }
 
     /// Makes all that was written durable, before something refers to it.

@@ -5,9 +5,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use jitsu_store::backend::{Log, LogOptions};
-use jitsu_store::git::{Landed, ObjectFormat};
+use jitsu_store::git::{Landed, ObjectFormat, export_commits};
 use jitsu_store::{Contents, Keep, Meta, Store};
 
 use super::fixture::{Repo, git, heads, landed};
@@ -217,4 +218,42 @@ fn a_repository_with_a_work_tree_is_not_exported_to() {
     let back = Store::memory();
     jitsu_store::git::import(&back, &clone, &super::fixture::merger()).unwrap();
     assert_eq!(heads(&back), heads(&store));
+}
+
+/// Whether Git takes an object for old is asked of `git prune`; it keeps what a new commit refers to,
+/// so that this one is removed before, as if it had not been written yet.
+#[test]
+fn an_object_that_is_put_again_is_new_to_git() {
+    for is_packed in [false, true] {
+        let (store, repo) = (Store::memory(), Repo::new(ObjectFormat::Sha1));
+        let export = |name: &str, time| {
+            let commit = write(&store, name, "a/b", "1", time);
+            export_commits(&store, &repo.open(), &[commit.id()]).unwrap()[0].to_string()
+        };
+        let first = export("first", 1);
+        if is_packed {
+            repo.git(&["branch", "first", &first]);
+            repo.git(&["repack", "-a", "-d", "-q"]);
+            repo.git(&["branch", "-D", "first"]);
+        }
+        let objects = repo.bare().join("objects");
+        for folder in fs::read_dir(&objects).unwrap().map(|it| it.unwrap().path()) {
+            for file in fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()) {
+                let file = fs::File::open(file).unwrap();
+                file.set_modified(SystemTime::now() - Duration::from_secs(30 * 86_400)).unwrap();
+            }
+        }
+        let second = export("second", 2);
+        let put_again =
+            ["^{tree}", ":a", ":a/b"].map(|at| repo.git(&["rev-parse", &(second.clone() + at)]));
+        fs::remove_file(objects.join(&second[..2]).join(&second[2..])).unwrap();
+        repo.git(&["repack", "-A", "-d", "-q", "--unpack-unreachable=1.week.ago"]);
+        repo.git(&["prune", "--expire=1.week.ago"]);
+        let kept =
+            |id: &str| repo.git(&["cat-file", "--batch-all-objects", "--batch-check"]).contains(id);
+        assert!(!kept(&first), "nothing was pruned");
+        for id in put_again {
+            assert!(kept(id.trim()), "{id} was pruned");
+        }
+    }
 }
