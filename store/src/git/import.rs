@@ -2,7 +2,7 @@
 //! repository keeps anything.
 //!
 //! A tree is made from the one of the first parent and what differs from it. All commits are made
-//! before any branch moves.
+//! before any branch moves; what a collection of the store overtakes is made again.
 
 use std::collections::BTreeMap;
 
@@ -68,21 +68,19 @@ pub fn import_heads(
 ) -> Result<Imported, GitError> {
     let before = from.counts().0;
     let mut ids = Ids::load(from.path());
-    let mut import = Import { store, from, ids: &mut ids, commits: 0 };
-    let mut landing = Vec::new();
-    for (name, head) in heads {
-        let branch = store_branch(&name);
-        let head = if branch.is_some() { Some(import.history(head)?) } else { None };
-        landing.push((name, branch.zip(head)));
-    }
-    let commits = import.commits;
-    let mut branches = Vec::new();
-    for (name, branch) in landing {
-        let landed = match branch {
-            Some((branch, head)) => land(store, &branch, &head, meta)?,
-            None => Landed::Refused,
-        };
-        branches.push((name, landed));
+    let (mut branches, mut commits) = (Vec::new(), 0);
+    let mut tries = 0;
+    while branches.len() < heads.len() {
+        let mut import = Import::new(store, from, &mut ids);
+        let came = import.heads(&heads[branches.len()..], meta, &mut branches);
+        commits += import.commits;
+        let is_outrun = import.check_epoch().is_err();
+        tries += 1;
+        match came {
+            // Something that was there is gone, whatever is said of it.
+            Err(_) if is_outrun && tries < TRIES_MAX => {}
+            came => came?,
+        }
     }
     // What cannot be remembered, as in a repository of somebody else, is looked at again.
     let _ = ids.save();
@@ -96,7 +94,7 @@ pub(super) fn commit(
     ids: &mut Ids,
     commit: GitId,
 ) -> Result<Id, GitError> {
-    Import { store, from, ids, commits: 0 }.history(commit)
+    Import::new(store, from, ids).history(commit)
 }
 
 /// Brings a branch to a commit: forward if it can be, else by a merge.
@@ -137,9 +135,44 @@ struct Import<'a> {
     from: &'a Repository,
     ids: &'a mut Ids,
     commits: u64,
+    /// The epoch of the store in which it began.
+    epoch: u64,
 }
 
-impl Import<'_> {
+impl<'a> Import<'a> {
+    fn new(store: &'a Store, from: &'a Repository, ids: &'a mut Ids) -> Import<'a> {
+        Import { store, from, ids, commits: 0, epoch: store.history().epoch() }
+    }
+
+    /// Makes the commits of all these branches, then brings these to them; what came of each so far.
+    fn heads(
+        &mut self,
+        heads: &[(String, GitId)],
+        meta: &Meta,
+        landed: &mut Vec<(String, Landed)>,
+    ) -> Result<(), GitError> {
+        let mut landing = Vec::new();
+        for (name, head) in heads {
+            let branch = store_branch(name);
+            let head = if branch.is_some() { Some(self.history(*head)?) } else { None };
+            landing.push((name, branch.zip(head)));
+        }
+        for (name, branch) in landing {
+            let came = match branch {
+                Some((branch, head)) => land(self.store, &branch, &head, meta)?,
+                None => Landed::Refused,
+            };
+            landed.push((name.clone(), came));
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on when a collection has begun since: what was made may be gone.
+    fn check_epoch(&self) -> Result<(), StorageError> {
+        let is_same = self.store.history().epoch() == self.epoch;
+        if is_same { Ok(()) } else { Err(StorageError::Outrun) }
+    }
+
     /// Makes a commit and its ancestors, each after its parents, as far as they are not there.
     fn history(&mut self, head: GitId) -> Result<Id, GitError> {
         let mut work = vec![head];
@@ -157,20 +190,24 @@ impl Import<'_> {
             }
             if missing.is_empty() {
                 let made = Making { import: self, of: git }.commit(&commit)?;
+                self.check_epoch()?;
                 self.ids.learn(made.id(), git);
                 self.commits += 1;
                 work.pop();
             }
             work.extend(missing);
         }
-        Ok(self.known(&head)?.expect("BUG: a commit that was just made").id())
+        Ok(self.known(&head)?.ok_or(StorageError::Outrun)?.id())
     }
 
-    /// The commit of the store, if there is one already.
+    /// The commit of the store, if there is one already, to stay.
     fn known(&self, git: &GitId) -> Result<Option<Commit>, StorageError> {
-        match self.ids.store(git) {
-            Some(id) => self.store.commit(&id),
-            None => Ok(None),
+        let Some(id) = self.ids.store(git) else { return Ok(None) };
+        let Some(commit) = self.store.commit(&id)? else { return Ok(None) };
+        match self.store.history().check_kept(&commit) {
+            Ok(()) | Err(StorageError::LetGo { .. }) => Ok(Some(commit)),
+            Err(StorageError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -192,7 +229,7 @@ impl Making<'_> {
         let import = self.import;
         let mut parents = Vec::new();
         for parent in &git.parents {
-            parents.extend(import.known(parent)?);
+            parents.push(import.known(parent)?.ok_or(StorageError::Outrun)?);
         }
         let is_twice =
             (1..git.parents.len()).any(|at| git.parents[..at].contains(&git.parents[at]));
@@ -210,7 +247,7 @@ impl Making<'_> {
         let meta = words::of_git(&git.words);
         let history = import.store.history();
         let parents: Vec<&Commit> = parents.iter().collect();
-        Ok(history.create(history.epoch(), &parents, tree, meta)?.0)
+        Ok(history.create(import.epoch, &parents, tree, meta)?.0)
     }
 
     /// Makes a directory, knowing how another one was made.

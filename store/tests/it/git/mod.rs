@@ -5,6 +5,7 @@ mod cache;
 mod fixture;
 mod histories;
 mod hostile;
+mod outrun;
 mod plain;
 #[cfg(target_os = "linux")]
 mod power;
