@@ -26,7 +26,7 @@ pub(crate) fn pull(folder: &FilePath, url: &str, branches: &[String]) -> Result<
     let heads = mirror.fetch(&wanted)?;
     let store = open::change_or_begin(folder)?;
     let meta = open::meta(format!("merge what came from {url}"));
-    let imported = git::import_heads(&store, &mirror.repository()?, heads, &meta)?;
+    let imported = git::import_heads(&store, &mirror.repository()?, &heads, &meta)?;
     let mut said = crate::git::imported(&imported);
     for name in missing {
         said.is_done = false;

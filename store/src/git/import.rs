@@ -56,14 +56,15 @@ pub enum Landed {
 /// commits on both sides is merged, with this metadata. If one commit cannot be taken no branch
 /// is moved.
 pub fn import(store: &Store, from: &Repository, meta: &Meta) -> Result<Imported, GitError> {
-    import_heads(store, from, from.branches()?.into_iter().collect(), meta)
+    let heads: Vec<(String, GitId)> = from.branches()?.into_iter().collect();
+    import_heads(store, from, &heads, meta)
 }
 
 /// The same of commits that are in the repository, each for the branch of a name that Git has.
 pub fn import_heads(
     store: &Store,
     from: &Repository,
-    heads: Vec<(String, GitId)>,
+    heads: &[(String, GitId)],
     meta: &Meta,
 ) -> Result<Imported, GitError> {
     let before = from.counts().0;
