@@ -9,7 +9,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path as FilePath, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use jitsu_store::Id;
@@ -168,11 +168,21 @@ fn lock(path: &FilePath) -> Result<Flock<File>> {
     locked().with_context(|| format!("cannot lock {}", path.display()))
 }
 
+/// What `git clone` says of a remote without branches.
+const EMPTY: &[u8] = b"warning: You appear to have cloned an empty repository.";
+
 /// How a remote without branches names its objects: as a clone of it does.
 fn format_of_empty(url: &str, at: &FilePath) -> Result<ObjectFormat> {
     let mut clone = git();
+    // Without a name for the branch that it has not, it may have advice to give.
+    clone.args(["-c", "init.defaultBranch=main"]);
     clone.args(["clone", "--quiet", "--bare", "--no-tags", "--", url]).arg(at);
-    said(&mut clone).with_context(|| unread(url))?;
+    // What it says is told, but for what is no news here.
+    let output = clone.stdin(Stdio::inherit()).output().context(NO_GIT)?;
+    let lines = output.stderr.split_inclusive(|byte| *byte == b'\n');
+    let told: Vec<&[u8]> = lines.filter(|line| line.trim_ascii_end() != EMPTY).collect();
+    io::stderr().write_all(&told.concat())?;
+    check(output.status).with_context(|| unread(url))?;
     let format = Repository::open(at)?.object_format();
     remove(at)?;
     Ok(format)
@@ -234,18 +244,18 @@ fn git() -> Command {
     git
 }
 
+const NO_GIT: &str = "cannot run git, which is needed for git:URL";
+
 /// Runs `git`, which may ask the person something and says on standard error what is wrong.
 fn run(command: &mut Command) -> Result<std::process::Output> {
     command.stderr(Stdio::inherit()).stdin(Stdio::inherit());
-    command.output().context("cannot run git, which is needed for git:URL")
+    command.output().context(NO_GIT)
 }
 
 /// What it says.
 fn said(command: &mut Command) -> Result<String> {
     let output = run(command)?;
-    if !output.status.success() {
-        bail!("git ended with {}", output.status);
-    }
+    check(output.status)?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -254,9 +264,12 @@ fn told(command: &mut Command, input: &str) -> Result<()> {
     let mut child = command.stdin(Stdio::piped()).spawn().context("cannot run git")?;
     // Why it does not listen it says itself.
     let _ = child.stdin.take().expect("BUG: no pipe").write_all(input.as_bytes());
-    let status = child.wait()?;
-    if !status.success() {
-        bail!("git ended with {status}");
+    check(child.wait()?)
+}
+
+fn check(ended: ExitStatus) -> Result<()> {
+    if !ended.success() {
+        bail!("git ended with {ended}");
     }
     Ok(())
 }

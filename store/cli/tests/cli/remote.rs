@@ -78,6 +78,24 @@ fn set(store: &Store, path: &str, contents: &Contents) {
     write(store, "main", path, contents, 10_000);
 }
 
+/// A first push asks an empty remote how it names objects, of which `git` warns that it is empty.
+#[test]
+fn a_push_to_an_empty_remote_says_nothing_but_what_is_wrong() {
+    let (folder, _store) = a_store();
+    let here = at(&folder, "store");
+    let remote = bare(&folder, "empty.git", "sha1");
+    let (out, err, success) =
+        run(&mut jitsu(&["push", &here, &format!("git:{}", remote.display())]));
+    assert!(success && err.is_empty(), "{out}{err}");
+    // What else is said is told: by each `git`, one to look, one to ask, one to push.
+    let remote = bare(&folder, "another.git", "sha1");
+    let url = format!("git:dom0:{}", remote.display());
+    let ssh = format!("echo a warning >&2; {SSH}");
+    let (out, err, success) = run(jitsu(&["push", &here, &url]).env("GIT_SSH_COMMAND", ssh));
+    assert!(success, "{out}{err}");
+    assert_eq!(err, "a warning\n".repeat(3));
+}
+
 #[test]
 fn stores_meet_at_a_git_remote() {
     for (number, (format, transport)) in
