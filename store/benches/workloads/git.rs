@@ -7,13 +7,16 @@ use std::sync::Arc;
 use jitsu_store::Store;
 use jitsu_store::git::{GitBackend, ObjectFormat, Repository};
 
-use crate::own::kinds::Kind;
+use super::own::kinds::Kind;
 
 /// Each change costs several files: a few of them tell enough.
 const FEW: usize = 100;
 
-/// On a disk, and in a folder that is in memory.
-pub(crate) fn kinds<'a>(folder: &'a Path, in_memory: &'a Path) -> [Kind<'a>; 2] {
+/// On a disk, and in a folder that is in memory, if there is one.
+pub(crate) fn kinds<'a>(
+    folder: &'a Path,
+    in_memory: Option<&'a Path>,
+) -> impl Iterator<Item = Kind<'a>> {
     let kind = |name, folder, open| Kind {
         name,
         irmin: "",
@@ -28,7 +31,8 @@ pub(crate) fn kinds<'a>(folder: &'a Path, in_memory: &'a Path) -> [Kind<'a>; 2] 
     let git_memory = |folder: &Path| {
         on(GitBackend::open_cached_in_memory(repository(folder)).expect("a backend"))
     };
-    [kind("git", folder, git), kind("git-memory", in_memory, git_memory)]
+    let in_memory = in_memory.map(|folder| kind("git-memory", folder, git_memory));
+    [kind("git", folder, git)].into_iter().chain(in_memory)
 }
 
 fn repository(folder: &Path) -> Repository {

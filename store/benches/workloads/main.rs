@@ -65,7 +65,7 @@ fn main() {
     #[cfg(feature = "git")]
     let in_memory = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
     #[cfg(feature = "git")]
-    kinds.extend(git::kinds(folder.path(), in_memory.path()));
+    kinds.extend(git::kinds(folder.path(), Some(in_memory.path())));
     kinds.retain(|kind| is_on(kind.name));
     for workload in WORKLOADS.iter().filter(|workload| workload.is_among(&options.only)) {
         let mut table = workload.table(&kinds, options.n);

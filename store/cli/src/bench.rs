@@ -2,12 +2,15 @@
 //!
 //! Owns on what the store's workloads run here. What they are, the benchmarks of the store know.
 
+#[path = "../../benches/workloads/git.rs"]
+mod git;
 #[path = "../../benches/workloads/own/mod.rs"]
 mod own;
 
 use std::path::Path as FilePath;
 
 use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
 
 use self::own::WORKLOADS;
 use self::own::kinds::Kind;
@@ -24,6 +27,10 @@ pub(crate) fn bench(folder: Option<&FilePath>, n: usize, only: &[String]) -> Res
         folder.map(tempfile::tempdir_in).transpose().context("nothing can be made there")?;
     let mut kinds = Kind::all(below.as_ref().map_or(FilePath::new(""), |below| below.path()));
     kinds.retain(|kind| below.is_some() || !kind.is_on_disk);
+    let in_memory = tempfile::tempdir_in("/dev/shm").ok();
+    if let Some(below) = &below {
+        kinds.extend(git::kinds(below.path(), in_memory.as_ref().map(TempDir::path)));
+    }
     let chosen = WORKLOADS.iter().filter(|workload| workload.is_among(only));
     let tables: Vec<String> = chosen.map(|it| it.table(&kinds, n).to_string()).collect();
     Ok(tables.concat().into())

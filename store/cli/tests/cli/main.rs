@@ -370,9 +370,11 @@ fn bench_measures_each_kind_of_store_and_leaves_nothing() {
         said(arguments).lines().filter(|line| line.starts_with(start)).count()
     };
     let w1 = ["bench", at, "-n", "20", "--only", "w1"];
-    assert_eq!((rows(&w1, "W1: "), rows(&w1, "memory"), rows(&w1, "log")), (1, 2, 2));
+    let kinds = ["W1: ", "memory", "log", "git "].map(|start| rows(&w1, start));
+    assert_eq!(kinds, [1, 2, 2, 1]);
+    assert_eq!(rows(&w1, "git-memory "), usize::from(FilePath::new("/dev/shm").exists()));
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     let in_memory = ["bench", "-n", "20", "--only", "W3"];
-    assert_eq!((rows(&in_memory, "memory"), rows(&in_memory, "log")), (2, 0));
+    assert_eq!(["memory", "log", "git"].map(|start| rows(&in_memory, start)), [2, 0, 0]);
     assert!(!run(&["bench", "--only", "W99"]).2);
 }
