@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::object::GitId;
-use crate::error::StorageError;
+use crate::error::{StorageError, UpdateError};
 use crate::id::Id;
 use crate::name::BranchName;
 
@@ -81,6 +81,15 @@ pub enum GitError {
         /// How often it was tried.
         tries: usize,
     },
+}
+
+impl From<UpdateError<StorageError>> for GitError {
+    fn from(error: UpdateError<StorageError>) -> GitError {
+        match error {
+            UpdateError::Edit(error) | UpdateError::Storage(error) => error.into(),
+            UpdateError::Raced { branch, tries } => GitError::Raced { branch, tries },
+        }
+    }
 }
 
 /// What is wrong with a commit, a directory or a file.

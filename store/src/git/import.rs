@@ -15,10 +15,10 @@ use super::object::{
 };
 use super::repository::Repository;
 use super::{blob, words};
-use crate::batch::Merged;
+use crate::batch::{Forward, Merged};
 use crate::commit::{Commit, Meta, PARENTS_MAX};
 use crate::contents::Contents;
-use crate::error::{MergeError, PublishError, StorageError};
+use crate::error::StorageError;
 use crate::id::Id;
 use crate::merge::Conflict;
 use crate::name::BranchName;
@@ -100,35 +100,16 @@ pub(super) fn commit(
 
 /// Brings a branch to a commit: forward if it can be, else by a merge.
 fn land(store: &Store, branch: &BranchName, to: &Id, meta: &Meta) -> Result<Landed, GitError> {
-    for _ in 0..TRIES_MAX {
-        let mut batch = store.batch();
-        let head = batch.head(branch)?;
-        if let Some(head) = head.map(|head| head.id()) {
-            if head == *to {
-                return Ok(Landed::Already);
-            }
-            if !store.is_ancestor(&head, to)? {
-                return merge(store, branch, to, meta);
-            }
-        }
-        batch.set(branch, to)?;
-        match batch.publish() {
-            Ok(()) => return Ok(Landed::Moved(*to)),
-            Err(PublishError::Raced(_)) => {}
-            Err(PublishError::Storage(error)) => return Err(error.into()),
-        }
-    }
-    Err(GitError::Raced { branch: branch.clone(), tries: TRIES_MAX })
-}
-
-fn merge(store: &Store, branch: &BranchName, from: &Id, meta: &Meta) -> Result<Landed, GitError> {
-    match store.merge(branch, from, meta.clone()) {
-        Ok(Merged::Commit(commit)) => Ok(Landed::Merged(commit.id())),
-        Ok(Merged::Already) => Ok(Landed::Already),
-        Ok(Merged::Conflicts(conflicts)) => Ok(Landed::Conflicts(conflicts)),
-        Err(MergeError::Raced { branch, tries }) => Err(GitError::Raced { branch, tries }),
-        Err(MergeError::Storage(error)) => Err(error.into()),
-    }
+    let landed = store.transact(|batch| match batch.forward(branch, to)? {
+        Forward::Moved => Ok(Landed::Moved(*to)),
+        Forward::Already | Forward::Ahead(_) => Ok(Landed::Already),
+        Forward::Apart(_) => Ok(match batch.merge(branch, to, meta.clone())? {
+            Merged::Commit(commit) => Landed::Merged(commit.id()),
+            Merged::Already => Landed::Already,
+            Merged::Conflicts(conflicts) => Landed::Conflicts(conflicts),
+        }),
+    })?;
+    Ok(landed)
 }
 
 struct Import<'a> {
