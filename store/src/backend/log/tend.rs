@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::disk::{Disk, LogFile};
 use super::format::SegmentHeader;
@@ -14,14 +13,13 @@ use super::index::{self, Covered, Entry, Job, Run, Trailer, Unread};
 use super::places::Table;
 use super::{Found, Heads, Log, LogOptions, PANICKED, Tail, recover};
 use crate::error::{Damage, Place, StorageError};
+use crate::threads::give_way;
 
 /// How many entries of runs are written for each object that is. Each is written as often as the
 /// runs it is in are merged, which is half the binary logarithm of their number at most.
 const SHARE: usize = 8;
-/// How many entries are merged at a time where somebody may wait for it: a few milliseconds.
+/// How many entries are merged at a time where somebody may wait: a few milliseconds.
 const MERGED_AT_ONCE: usize = 1 << 15;
-/// How long nobody merges in between.
-const MERGE_PAUSE: Duration = Duration::from_millis(1);
 /// How often a damaged index is made again before that is an error.
 const HEALED_MAX: usize = 3;
 
@@ -189,8 +187,7 @@ impl Log {
                     return Ok(());
                 }
             }
-            // Who waits for a lock does not get it if it is taken again at once.
-            std::thread::sleep(MERGE_PAUSE);
+            give_way();
         }
     }
 
