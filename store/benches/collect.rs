@@ -9,8 +9,7 @@
 
 mod figures;
 
-use std::path::{Path as FilePath, PathBuf};
-use std::process::Command;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use std::time::{Duration, Instant};
 use jitsu_store::backend::{Log, LogOptions};
 use jitsu_store::{Batch, BranchName, Contents, Merged, Meta, Path, PublishError, Store, Tree};
 
-use figures::{memory, shown};
+use figures::{Asked, memory, shown};
 
 const N: u64 = 1_000_000;
 /// How many objects a step makes, about: contents, three directories and a commit on its own
@@ -31,33 +30,11 @@ const SUBJECTS: u64 = 1000;
 const TOLD: usize = 8;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let (mut n, mut folder, mut is_kept, mut is_child) = (N, std::env::temp_dir(), false, false);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--n" => {
-                let next = arguments.next().and_then(|n| n.parse().ok());
-                n = next.expect("--n takes a number");
-            }
-            "--keep" => is_kept = true,
-            "--opened" => is_child = true,
-            other => folder = PathBuf::from(other),
-        }
+    let asked = Asked::of_arguments(N);
+    if asked.is_child {
+        return collected(&asked.folder);
     }
-    if is_child {
-        return collected(&folder);
-    }
-    let fresh = tempfile::tempdir_in(&folder).expect("a folder to measure in");
-    let folder = if is_kept { folder.join("collect") } else { fresh.path().join("collect") };
-    println!("in {}, about {n} objects", folder.display());
-    if !folder.exists() {
-        fill(&folder, n / STEP_OBJECTS);
-    }
-    // In a process of its own, which has no memory of before.
-    let this = std::env::current_exe().expect("this program");
-    let mut child = Command::new(this);
-    child.arg(&folder).arg("--opened");
-    assert!(child.status().expect("it runs").success());
+    asked.measure("collect", |folder| fill(folder, asked.n / STEP_OBJECTS));
 }
 
 fn open(folder: &FilePath) -> (Arc<Log>, Store) {

@@ -8,14 +8,13 @@
 
 mod figures;
 
-use std::path::{Path as FilePath, PathBuf};
-use std::process::Command;
+use std::path::Path as FilePath;
 use std::time::Instant;
 
 use jitsu_store::backend::{Log, LogOptions};
 use jitsu_store::{Backend, BranchName, HeadChange, Id};
 
-use figures::{memory, shown};
+use figures::{Asked, memory, shown};
 
 const N: u64 = 10_000_000;
 /// How many objects share a flush while it grows.
@@ -23,33 +22,11 @@ const BULK: u64 = 1000;
 const READS: u64 = 500_000;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let (mut n, mut folder, mut is_kept, mut is_child) = (N, std::env::temp_dir(), false, false);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--n" => {
-                let next = arguments.next().and_then(|n| n.parse().ok());
-                n = next.expect("--n takes a number");
-            }
-            "--keep" => is_kept = true,
-            "--opened" => is_child = true,
-            other => folder = PathBuf::from(other),
-        }
+    let asked = Asked::of_arguments(N);
+    if asked.is_child {
+        return opened(&asked.folder, asked.n);
     }
-    if is_child {
-        return opened(&folder, n);
-    }
-    let fresh = tempfile::tempdir_in(&folder).expect("a folder to measure in");
-    let folder = if is_kept { folder.join("open") } else { fresh.path().join("open") };
-    println!("in {}, {n} objects", folder.display());
-    if !folder.exists() {
-        fill(&folder, n);
-    }
-    // In a process of its own, which has no memory of before.
-    let this = std::env::current_exe().expect("this program");
-    let mut child = Command::new(this);
-    child.arg(&folder).args(["--opened", "--n", &n.to_string()]);
-    assert!(child.status().expect("it runs").success());
+    asked.measure("open", |folder| fill(folder, asked.n));
 }
 
 fn object(n: u64) -> (Id, Vec<u8>) {
