@@ -23,7 +23,7 @@ fn main() {
     let text = ["main", "main~1", "a/b", "d.lock", "services/www/wanted", "0123456789abcdef"];
     text.iter().enumerate().for_each(|(at, text)| save("words", &at.to_string(), text.as_bytes()));
     // These are decoded by `arbitrary`, which makes something of any bytes.
-    for target in ["logs", "operations"] {
+    for target in ["logs", "operations", "repositories"] {
         for n in 1..5u8 {
             let bytes: Vec<u8> = (0..200).map(|at: u8| at.wrapping_mul(n * 37)).collect();
             save(target, &n.to_string(), &bytes);

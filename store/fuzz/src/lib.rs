@@ -1,6 +1,8 @@
 //! Owns what several targets need: inputs of several parts that name each other, and seeing that a
 //! store is whole. Must not know what a target looks for.
 
+pub mod model;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 

@@ -4,15 +4,13 @@
 
 #![no_main]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use disk::{LEFT, SimDisk};
 use jitsu_store::backend::{Log, LogOptions, fsck_on, gc_on};
-use jitsu_store::{
-    BranchName, Contents, Merged, Meta, Path, PublishError, StorageError, Store, Tree, UpdateError,
-};
+use jitsu_store::{BranchName, Contents, Merged, Meta, StorageError, Store, Tree, UpdateError};
+use jitsu_store_fuzz::model::{Held, Model, branch, held, model_of, path, published};
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, reason = "shared with tests, which use more of it")]
@@ -35,9 +33,6 @@ enum Operation {
     Reopen,
     Collect,
 }
-
-/// What each branch holds.
-type Model = BTreeMap<BranchName, BTreeMap<Path, String>>;
 
 struct World {
     disk: Arc<SimDisk>,
@@ -63,14 +58,6 @@ fn options() -> LogOptions {
     options.unsaved_bytes = 400;
     options.unindexed_objects = 8;
     options
-}
-
-fn branch(number: u8) -> BranchName {
-    format!("b{}", number % 3).parse().unwrap()
-}
-
-fn path(number: u8) -> Path {
-    ["a", "b/c", "b/d/e", "f"][usize::from(number % 4)].parse().unwrap()
 }
 
 impl World {
@@ -125,12 +112,7 @@ impl World {
         self.store.clone().expect("a store is open")
     }
 
-    fn edit(
-        &mut self,
-        on: &BranchName,
-        to_model: impl Fn(&mut BTreeMap<Path, String>),
-        to_tree: impl Fn(&mut Tree),
-    ) {
+    fn edit(&mut self, on: &BranchName, to_model: impl Fn(&mut Held), to_tree: impl Fn(&mut Tree)) {
         let mut then = self.model.clone();
         to_model(then.entry(on.clone()).or_default());
         let meta = self.meta();
@@ -191,15 +173,7 @@ impl World {
             Err(StorageError::Io { .. }) => self.maybe = Some(then),
             Err(other) => panic!("{other}"),
         }
-        assert_eq!(self.held(), self.model);
-    }
-
-    fn held(&self) -> Model {
-        let store = self.store();
-        let branches = store.branches().unwrap().into_iter();
-        branches
-            .map(|(name, head)| (name, held(&store.commit(&head).unwrap().unwrap().tree())))
-            .collect()
+        assert_eq!(model_of(&self.store()), self.model);
     }
 
     /// The power goes, and comes again.
@@ -218,24 +192,11 @@ impl World {
     fn open(&mut self) {
         let log = Log::open_on(self.disk.clone(), options()).unwrap();
         self.store = Some(Store::on(Arc::new(log)).unwrap());
-        let held = self.held();
+        let held = model_of(&self.store());
         if self.maybe.take().is_some_and(|maybe| maybe == held) {
             self.model = held;
         } else {
             assert_eq!(held, self.model);
         }
     }
-}
-
-fn published(done: Result<(), PublishError>) -> Result<(), StorageError> {
-    match done {
-        Ok(()) => Ok(()),
-        Err(PublishError::Storage(error)) => Err(error),
-        Err(other) => panic!("{other}"),
-    }
-}
-
-fn held(tree: &Tree) -> BTreeMap<Path, String> {
-    let entries = tree.entries().map(Result::unwrap);
-    entries.map(|(path, it)| (path, it.as_text().unwrap().to_owned())).collect()
 }
