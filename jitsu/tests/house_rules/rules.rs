@@ -80,8 +80,9 @@ const PURE: [(&str, &[&[&str]]); 13] = [
     ("store/src/", &[&SYSTEM, &SOCKETS]),
 ];
 /// What is below a folder of [`PURE`] and is not.
-const IMPURE: [&str; 4] = [
+const IMPURE: [&str; 5] = [
     "store/src/backend",
+    "store/src/git/cache.rs",
     "store/src/git/ids.rs",
     "store/src/git/pending.rs",
     "store/src/git/repository.rs",
