@@ -176,6 +176,10 @@ fn an_end_that_is_lost_is_told_by_what_runs_know() {
         let what = if len == SEGMENT_HEADER + 1 { Damage::Checksum } else { what };
         is_lost(&cut, &what);
     }
+    // Zeros are room for more only where nothing was flushed.
+    let zeroed = Arc::new(disk.crash(Left::All));
+    zeroed.alter(LogFile::Segment(last_segment(&disk)), |bytes| bytes[SEGMENT_HEADER..].fill(0));
+    is_told_lost(&zeroed, &Damage::Checksum);
 }
 
 /// Opening says so, as often as it is tried, and an examination, too.
@@ -188,7 +192,11 @@ fn is_lost(disk: &Arc<SimDisk>, what: &Damage) {
     for _ in 0..2 {
         is_told(Log::open_on(disk.clone(), options()).err().expect("opened"));
     }
-    let report = fsck_on(&**disk).unwrap();
+    is_told_lost(disk, what);
+}
+
+fn is_told_lost(disk: &SimDisk, what: &Damage) {
+    let report = fsck_on(disk).unwrap();
     assert!(!report.is_whole(), "{report:?}");
     assert!(report.flaws.iter().any(|flaw| flaw.what == *what && !flaw.is_at_end), "{report:?}");
 }

@@ -26,6 +26,7 @@ mod proof;
 mod queue;
 mod read_only;
 mod retention;
+mod room;
 mod rope;
 mod slice;
 mod sync;

@@ -1,13 +1,16 @@
 //! Owns the disk that is a folder: file names, and which system calls. Must not know
 //! what is written.
 
+mod room;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
+use self::room::Room;
 use super::disk::{Disk, LogFile, failed};
 use crate::backend::lock::{Lock, lock};
 use crate::error::StorageError;
@@ -22,6 +25,8 @@ type Files = BTreeMap<LogFile, Arc<File>>;
 pub(super) struct Folder {
     path: PathBuf,
     files: RwLock<Files>,
+    /// Behind the segment that was written to last.
+    room: Mutex<Option<(LogFile, Room)>>,
     _lock: Option<Lock>,
 }
 
@@ -31,7 +36,7 @@ impl Folder {
         make_folder(path).map_err(io("make the store's folder"))?;
         let lock = lock(path.join(LOCK))?;
         let files = open_all(path, OpenOptions::new().read(true).write(true))?;
-        Ok(Folder { path: path.to_owned(), files: RwLock::new(files), _lock: Some(lock) })
+        Ok(Folder::of(path, files, Some(lock)))
     }
 
     /// Opens what is there to be read, whoever has it locked.
@@ -40,55 +45,101 @@ impl Folder {
         if files.is_empty() {
             return Err(StorageError::NoStore { path: path.to_owned() });
         }
-        Ok(Folder { path: path.to_owned(), files: RwLock::new(files), _lock: None })
+        Ok(Folder::of(path, files, None))
+    }
+
+    fn of(path: &Path, files: Files, lock: Option<Lock>) -> Folder {
+        let (path, files) = (path.to_owned(), RwLock::new(files));
+        Folder { path, files, room: Mutex::new(None), _lock: lock }
     }
 
     fn file(&self, name: LogFile) -> io::Result<Arc<File>> {
-        let files = self.files.read().expect("BUG: a thread panicked inside the folder");
+        let files = self.files.read().expect(PANICKED);
         files.get(&name).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn room(&self) -> MutexGuard<'_, Option<(LogFile, Room)>> {
+        self.room.lock().expect(PANICKED)
+    }
+
+    /// Leaves the segment that was written to last as long as what is in it.
+    fn leave(&self) -> io::Result<()> {
+        match self.room().take() {
+            Some((name, room)) if room.is_any() => {
+                let file = self.file(name)?;
+                file.set_len(room.end())?;
+                file.sync_data()
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // If it stays, the next opening removes it.
+        let _ = self.leave();
     }
 }
 
 impl Disk for Folder {
     fn files(&self) -> io::Result<Vec<LogFile>> {
-        let files = self.files.read().expect("BUG: a thread panicked inside the folder");
+        let files = self.files.read().expect(PANICKED);
         Ok(files.keys().copied().collect())
     }
 
     fn create(&self, name: LogFile) -> io::Result<()> {
+        if let LogFile::Segment(_) = name {
+            self.leave()?;
+        }
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(true);
         let opened = options.open(file(&self.path, name))?;
         sync_folder(&self.path)?;
-        let mut files = self.files.write().expect("BUG: a thread panicked inside the folder");
+        let mut files = self.files.write().expect(PANICKED);
         files.insert(name, Arc::new(opened));
         Ok(())
     }
 
     fn len(&self, file: LogFile) -> io::Result<u64> {
-        Ok(self.file(file)?.metadata()?.len())
+        match &*self.room() {
+            Some((name, room)) if *name == file => Ok(room.end()),
+            _ => Ok(self.file(file)?.metadata()?.len()),
+        }
     }
 
     fn read(&self, file: LogFile, offset: u64, into: &mut [u8]) -> io::Result<()> {
         self.file(file)?.read_exact_at(into, offset)
     }
 
-    fn write(&self, file: LogFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file(file)?.write_all_at(bytes, offset)
+    fn write(&self, name: LogFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = self.file(name)?;
+        file.write_all_at(bytes, offset)?;
+        if let LogFile::Segment(_) = name {
+            let end = offset + bytes.len() as u64;
+            let mut room = self.room();
+            match &mut *room {
+                Some((other, room)) if *other == name => room.make(&file, end),
+                _ => *room = Some((name, Room::none(end))),
+            }
+        }
+        Ok(())
     }
 
     fn sync(&self, file: LogFile) -> io::Result<()> {
         self.file(file)?.sync_data()
     }
 
-    fn truncate(&self, file: LogFile, len: u64) -> io::Result<()> {
-        self.file(file)?.set_len(len)
+    fn truncate(&self, name: LogFile, len: u64) -> io::Result<()> {
+        self.room().take_if(|(other, _)| *other == name);
+        self.file(name)?.set_len(len)
     }
 
     fn remove(&self, name: LogFile) -> io::Result<()> {
+        self.room().take_if(|(other, _)| *other == name);
         fs::remove_file(file(&self.path, name))?;
         sync_folder(&self.path)?;
-        self.files.write().expect("BUG: a thread panicked inside the folder").remove(&name);
+        self.files.write().expect(PANICKED).remove(&name);
         Ok(())
     }
 
@@ -145,3 +196,8 @@ fn make_folder(path: &Path) -> io::Result<()> {
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
+
+const PANICKED: &str = "BUG: a thread panicked inside the folder";
+
+#[cfg(test)]
+mod tests;

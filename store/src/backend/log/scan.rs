@@ -34,6 +34,10 @@ pub(super) struct Scan {
     pub(super) flaws: Vec<Flaw>,
     /// Whether a record of moved heads may be among what is damaged or missing.
     pub(super) may_lack_heads: bool,
+    /// Where the last file ends, without room for more.
+    end: u64,
+    /// How much room there is.
+    room: usize,
     /// The segment in which the log begins, since a collection ended: those before it are to go.
     begin: u32,
     /// Objects whose records say another id than theirs: either the id is damaged, or they are.
@@ -97,10 +101,8 @@ impl Scan {
         }
         let Some(last) = files.last() else { return Ok(()) };
         let flushed = flushed.get(last).copied().unwrap_or_default();
-        let len =
-            disk.len(LogFile::Segment(*last)).map_err(|error| failed("read the store", error))?;
-        if len < flushed {
-            lost(*last, len, Damage::End);
+        if self.end < flushed {
+            lost(*last, self.end, if self.room > 0 { Damage::Checksum } else { Damage::End });
         }
         let was_flushed =
             |at: &Place| matches!(at, Place::File { offset, .. } if *offset < flushed);
@@ -190,7 +192,7 @@ impl File<'_> {
         let salt = header.map(|header| header.salt);
         let mut sequence = expected.or(header.map(|header| header.first)).unwrap_or(1);
         let mut at = SEGMENT_HEADER_BYTES;
-        while at < self.bytes.len() {
+        while at < self.end_from(at) {
             flaws_before = self.scan.flaws.len();
             let (is_one, frame) = match self.frame(salt, at) {
                 Some(frame) => (true, frame),
@@ -223,7 +225,17 @@ impl File<'_> {
         for flaw in &mut self.scan.flaws[flaws_before..] {
             flaw.is_at_end = self.is_last;
         }
+        let end = at.min(self.bytes.len());
+        (self.scan.end, self.scan.room) = (end as u64, self.bytes.len() - end);
         Ok(sequence)
+    }
+
+    /// Where the file ends, as seen from where a frame may begin: whoever writes to the last one
+    /// may have made room for more, which is zeros.
+    fn end_from(&self, at: usize) -> usize {
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        let is_room = self.is_last && rest.iter().all(|byte| *byte == 0);
+        if is_room { at } else { self.bytes.len() }
     }
 
     /// The header of the frame at this place. Where the salt is lost, a header is believed if
