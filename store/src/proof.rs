@@ -49,7 +49,7 @@ pub enum ProofError {
     NoProof,
     /// The bytes are not those of a proof.
     #[error("the proof cannot be read: {0}")]
-    Decode(#[from] DecodeError),
+    Decode(DecodeError),
     /// An object that is needed is not in it, or what is in its place is none.
     #[error("the proof lacks the object {}", .0.short())]
     Lacks(Id),
@@ -59,6 +59,12 @@ pub enum ProofError {
     /// An object in it does not mean anything.
     #[error(transparent)]
     Storage(#[from] StorageError),
+}
+
+impl From<DecodeError> for ProofError {
+    fn from(error: DecodeError) -> ProofError {
+        ProofError::Decode(error)
+    }
 }
 
 impl Store {

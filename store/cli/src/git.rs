@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path as FilePath;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use jitsu_store::git::{self, Imported, Landed, ObjectFormat, Repository, Sent};
 
 use crate::show::conflict;
@@ -15,7 +15,11 @@ pub(crate) fn export(folder: &FilePath, to: &FilePath, sha256: bool) -> Result<S
     let store = open::read(folder)?;
     let is_there = fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some());
     let repository = if is_there {
-        Repository::open(to)?
+        let repository = Repository::open(to)?;
+        if sha256 && repository.object_format() != ObjectFormat::Sha256 {
+            bail!("{} is there, and names objects by SHA-1: leave out --sha256", to.display());
+        }
+        repository
     } else {
         let format = if sha256 { ObjectFormat::Sha256 } else { ObjectFormat::Sha1 };
         Repository::create(to, format)?

@@ -4,6 +4,7 @@
 //! command does.
 
 mod bench;
+mod file;
 mod git;
 mod graph;
 mod history;
@@ -20,13 +21,13 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use jitsu_store::BranchName;
 
 /// Look into a store's folder, without a daemon and beside a running one.
 #[derive(Debug, Parser)]
-#[command(name = "jitsu store", version)]
+#[command(name = "jitsu store", bin_name = "jitsu store", version)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -89,8 +90,8 @@ enum Command {
         folder: PathBuf,
         /// The branch or commit.
         from: String,
-        /// Where to.
-        #[arg(long, default_value = "main")]
+        /// The branch to merge into; begun if it is not there.
+        #[arg(long, value_name = "BRANCH", default_value = "main")]
         into: String,
     },
     /// Look for damage: every record, every object, every reference. Nothing is changed.
@@ -120,7 +121,7 @@ enum Command {
         /// Keep the trees of commits that are no older.
         #[arg(long, value_name = "D")]
         keep_days: Option<u32>,
-        /// Keep all trees of a branch.
+        /// Keep all trees of a branch, which has to be there.
         #[arg(long, value_name = "BRANCH")]
         keep_branch: Vec<BranchName>,
     },
@@ -300,6 +301,6 @@ fn print(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+        result => result.context("cannot write to standard output"),
     }
 }

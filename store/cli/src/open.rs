@@ -6,13 +6,13 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use jitsu_store::backend::{Log, LogOptions};
 use jitsu_store::{Meta, Path, StorageError, Store};
 
 /// Opens a store to look at it, whoever writes to it.
 pub(crate) fn read(folder: &FilePath) -> Result<Store> {
-    let log = Log::open_read_only(folder).map_err(|error| told(folder, error))?;
+    let log = Log::open_read_only(folder).map_err(|error| told(folder, &error))?;
     Ok(Store::on(Arc::new(log))?)
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn change(folder: &FilePath) -> Result<Store> {
 
 /// Opens a store to change it, and begins one if there is none.
 pub(crate) fn change_or_begin(folder: &FilePath) -> Result<Store> {
-    let log = Log::open(folder, LogOptions::default()).map_err(|error| told(folder, error))?;
+    let log = Log::open(folder, LogOptions::default()).map_err(|error| told(folder, &error))?;
     Ok(Store::on(Arc::new(log))?)
 }
 
@@ -35,16 +35,15 @@ pub(crate) fn beside(program: &str) -> PathBuf {
 }
 
 /// An error, with what the person may do about it.
-pub(crate) fn told(folder: &FilePath, error: StorageError) -> anyhow::Error {
-    let next = match &error {
+pub(crate) fn told(folder: &FilePath, error: &StorageError) -> anyhow::Error {
+    let next = match error {
         StorageError::Locked { .. } => ": stop that first, or ask it (`jitsu merge`, `jitsu edit`)",
         StorageError::NoStore { .. } => {
             ": name the folder with the files *.segment, as /var/lib/jitsu/store"
         }
         _ => "",
     };
-    anyhow::Error::new(error)
-        .context(format!("cannot open the store in {}{next}", folder.display()))
+    anyhow!("cannot open the store in {}: {error}{next}", folder.display())
 }
 
 /// Who runs this command, now, and what it does.

@@ -6,8 +6,8 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read as _};
-use std::path::{Path as FilePath, PathBuf};
+use std::io::{self, BufReader, Read as _};
+use std::path::Path as FilePath;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -15,7 +15,7 @@ use jitsu_store::sync::{self, Message, Peer, Pulled, Pushed, Server, Stream, Syn
 use jitsu_store::{BranchName, Forward, Id};
 
 use crate::show::conflict;
-use crate::{Said, open, remote};
+use crate::{Said, file, open, remote};
 
 /// Another store: a folder, `HOST:FOLDER`, or `toolstack:SOCKET`.
 enum Other {
@@ -196,7 +196,7 @@ pub(crate) fn serve(folder: &FilePath, write: bool) -> Result<Said> {
 
 pub(crate) fn export_slice(
     folder: &FilePath,
-    to: &PathBuf,
+    to: &FilePath,
     branches: &[String],
     since: &[String],
 ) -> Result<Said> {
@@ -204,17 +204,16 @@ pub(crate) fn export_slice(
     let branches = named(branches, || Ok(store.branches()?))?;
     let since = since.iter().map(|rev| Ok(store.resolve(rev)?.id()));
     let since = since.collect::<Result<Vec<Id>>>()?;
-    let file = File::create(to).with_context(|| format!("cannot make {}", to.display()))?;
-    let mut file = BufWriter::new(file);
-    let objects = store.export_slice(&branches, &since, &mut file)?;
-    file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all())?;
+    let objects = file::write(to, |file| Ok(store.export_slice(&branches, &since, file)?))?;
     Ok(format!("{} branches, {objects} objects\n", branches.len()).into())
 }
 
-pub(crate) fn import_slice(folder: &FilePath, from: &PathBuf) -> Result<Said> {
+pub(crate) fn import_slice(folder: &FilePath, from: &FilePath) -> Result<Said> {
     let file = File::open(from).with_context(|| format!("cannot open {}", from.display()))?;
     let store = open::change_or_begin(folder)?;
-    let imported = store.import_slice(&mut BufReader::new(file).by_ref())?;
+    let imported = store
+        .import_slice(&mut BufReader::new(file).by_ref())
+        .with_context(|| format!("cannot take in {}", from.display()))?;
     let mut said = Said::from(String::new());
     for (branch, head) in imported.heads {
         let came = store.transact(|batch| batch.forward(&branch, &head))?;

@@ -5,7 +5,7 @@
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use jitsu_store::backend::{
     self, Amount, Collected, Examined, IndexFlaw, Log, LogOptions, Lost, Report,
 };
@@ -14,12 +14,13 @@ use jitsu_store::{BranchName, Id, Keep, Place, Store};
 use crate::{Said, open};
 
 pub(crate) fn fsck(folder: &FilePath) -> Result<Said> {
-    let report = backend::fsck(folder).map_err(|error| open::told(folder, error))?;
+    let report = backend::fsck(folder).map_err(|error| open::told(folder, &error))?;
     Ok(Said { bytes: told(&report).into_bytes(), is_done: report.is_whole() })
 }
 
 pub(crate) fn repair(from: &FilePath, to: &FilePath) -> Result<Said> {
-    let repaired = backend::repair(from, to).map_err(|error| open::told(from, error))?;
+    let repaired = backend::repair(from, to)
+        .with_context(|| format!("cannot repair {} into {}", from.display(), to.display()))?;
     let mut text = told(&repaired.damaged);
     for (branch, id) in &repaired.made {
         text += &format!("{branch} is made at {}, which no branch led to\n", id.short());
@@ -30,7 +31,7 @@ pub(crate) fn repair(from: &FilePath, to: &FilePath) -> Result<Said> {
 
 pub(crate) fn gc(folder: &FilePath) -> Result<Said> {
     let options = LogOptions::default();
-    let collected = backend::gc(folder, options).map_err(|error| open::told(folder, error))?;
+    let collected = backend::gc(folder, options).map_err(|error| open::told(folder, &error))?;
     Ok(told_of(&collected).into())
 }
 
@@ -43,12 +44,19 @@ pub(crate) fn let_go(
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
     open::read(folder)?;
     let log =
-        Log::open(folder, LogOptions::default()).map_err(|error| open::told(folder, error))?;
+        Log::open(folder, LogOptions::default()).map_err(|error| open::told(folder, &error))?;
     let log = Arc::new(log);
+    let store = Store::on(log.clone())?;
+    for branch in &branches {
+        // A name that is mistyped would keep nothing, and what goes is gone.
+        if store.head(branch)?.is_none() {
+            bail!("there is no branch {branch} to keep: nothing was let go");
+        }
+    }
     let meta = open::meta(rules(newest, days, &branches));
     let since_ms = days.map(|days| meta.time_ms.saturating_sub(u64::from(days) * DAY_MS));
     let keep = Keep { newest: newest.unwrap_or(0), since_ms, branches };
-    let let_go = Store::on(log.clone())?.let_go(&keep, &meta)?;
+    let let_go = store.let_go(&keep, &meta)?;
     let collected = log.let_go(&let_go)?;
     let commits = let_go.commits();
     Ok((format!("{commits} commits are without their trees now\n") + &told_of(&collected)).into())
@@ -68,7 +76,7 @@ fn told_of(collected: &Collected) -> String {
 }
 
 pub(crate) fn stat(folder: &FilePath) -> Result<Said> {
-    let stat = backend::stat(folder).map_err(|error| open::told(folder, error))?;
+    let stat = backend::stat(folder).map_err(|error| open::told(folder, &error))?;
     let mut rows = vec![
         ("contents".to_owned(), amount(stat.contents)),
         ("parts of contents".to_owned(), amount(stat.parts)),

@@ -31,7 +31,8 @@ impl Log {
     }
 
     /// Keeps only commits that changed something at this path or below it, relative to their
-    /// parent; a merge, relative to every parent that is followed.
+    /// parent; a merge, relative to every parent that is followed. Trees are looked at for that:
+    /// the log ends with [`StorageError::LetGo`] at the first that is let go.
     pub fn touching(mut self, path: Path) -> Log {
         self.touching = Some(path);
         self
@@ -76,14 +77,24 @@ impl Log {
     fn is_wanted(&self, commit: &Commit) -> Result<bool, StorageError> {
         let Some(path) = &self.touching else { return Ok(true) };
         if commit.links().is_empty() {
-            return Ok(commit.tree().entry(path)?.is_some_and(|entry| !is_nothing(&entry)));
+            let entry = commit.tree().entry(path);
+            let entry = entry.map_err(|error| self.let_go_or(error, &[commit]))?;
+            return Ok(entry.is_some_and(|entry| !is_nothing(&entry)));
         }
         for parent in self.parents(commit) {
-            if same_at(&commit.tree(), &self.history.parent(parent)?.tree(), path)? {
+            let parent = self.history.parent(parent)?;
+            let same = same_at(&commit.tree(), &parent.tree(), path);
+            if same.map_err(|error| self.let_go_or(error, &[commit, &parent]))? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// That the tree of one of these commits was let go, if that is behind an error.
+    fn let_go_or(&self, error: StorageError, commits: &[&Commit]) -> StorageError {
+        let kept = commits.iter().try_for_each(|commit| self.history.check_kept(commit));
+        kept.err().unwrap_or(error)
     }
 }
 

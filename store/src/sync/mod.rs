@@ -102,13 +102,19 @@ pub enum SyncError {
     Unexpected(&'static str),
     /// A message that could not be read.
     #[error("a message that cannot be read: {0}")]
-    Message(#[from] DecodeError),
+    Message(DecodeError),
     /// The other store says what went wrong there.
     #[error("the other store says: {0}")]
     Told(String),
     /// What carries the messages failed.
     #[error("the other store cannot be reached: {0}")]
     Peer(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<DecodeError> for SyncError {
+    fn from(error: DecodeError) -> SyncError {
+        SyncError::Message(error)
+    }
 }
 
 impl From<UpdateError<StorageError>> for SyncError {

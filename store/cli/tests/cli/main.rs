@@ -9,9 +9,15 @@ use std::sync::Arc;
 use jitsu_store::backend::{Log, LogOptions};
 use jitsu_store::{BranchName, Contents, Meta, Store};
 
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jitsu-store"));
+    command.args(arguments);
+    command
+}
+
 /// Runs the command; what it says, and whether it succeeded.
 fn run(arguments: &[&str]) -> (String, String, bool) {
-    let output = Command::new(env!("CARGO_BIN_EXE_jitsu-store")).args(arguments).output().unwrap();
+    let output = command(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.success())
 }
@@ -153,6 +159,8 @@ fn a_store_goes_to_git_and_comes_back() {
     assert_eq!(exported, "main is now at …\nplan is now at …\n3 commits, 12 objects written");
     let again = said_without_ids(&["export-git", &store, &repository]);
     assert_eq!(again, "main is at … already\nplan is at … already\n0 commits, 0 objects written");
+    let (_, err, success) = run(&["export-git", &store, &repository, "--sha256"]);
+    assert!(!success && err.contains("names objects by SHA-1: leave out --sha256"), "{err}");
     let imported = said_without_ids(&["import-git", &back, &repository]);
     assert!(imported.starts_with("main is now at …\nplan is now at …\n3 commits, "), "{imported}");
     assert_eq!(said(&["branches", &back]), said(&["branches", &store]));
@@ -252,7 +260,41 @@ fn a_slice_is_written_and_taken_in() {
     assert_eq!(said(&["branches", &to]), said(&["branches", &from]));
     assert!(said(&["import-slice", &to, &all]).starts_with("main has it already\n"));
     let (_, err, success) = run(&["import-slice", &to, &at(&folder, "store/00000001.segment")]);
-    assert!(!success && err.ends_with("this is no slice\n"), "{err}");
+    assert!(!success && err.ends_with("00000001.segment: this is no slice\n"), "{err}");
+}
+
+/// What would be written to a file that is there does not come to be: the file stays.
+#[test]
+fn a_file_is_replaced_by_a_whole_one_or_not_at_all() {
+    let (folder, store) = a_store();
+    let (from, file) = (at(&folder, "store"), at(&folder, "file"));
+    std::fs::write(&file, "of before").unwrap();
+    drop(store);
+    assert!(!run(&["export-slice", &from, &file, "none"]).2);
+    assert!(!run(&["export-slice", &from, &file, "--since", "none"]).2);
+    // The damage is found when a part of the slice is written.
+    let segment = FilePath::new(&from).join("00000001.segment");
+    let whole = std::fs::read(&segment).unwrap();
+    let needle = b"set services/db";
+    let db = whole.windows(needle.len()).position(|it| it == needle).unwrap();
+    let mut damaged = whole.clone();
+    damaged[db] ^= 1;
+    std::fs::write(&segment, damaged).unwrap();
+    let (_, err, success) = run(&["export-slice", &from, &file, "main", "plan"]);
+    assert!(!success && err.contains("a wrong checksum"), "{err}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "of before");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 2, "something was left beside it");
+    std::fs::write(&segment, whole).unwrap();
+    assert_eq!(said(&["export-slice", &from, &file]), "2 branches, 9 objects\n");
+    let link = at(&folder, "link");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    said(&["prove", &from, "services/www", &link]);
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(run(&["verify", &file, "none"]).1.contains("\"none\" names no commit: an id is 64"));
+    // What is no file is written to as it is.
+    let piped = command(&["export-slice", &from, "/dev/stdout", "main"]).output().unwrap();
+    assert!(piped.stdout.starts_with(b"jitsuslc") && piped.stdout.ends_with(b", 6 objects\n"));
+    assert!(!run(&["prove", &from, "services/www", folder.path().to_str().unwrap()]).2);
 }
 
 #[test]
@@ -265,7 +307,14 @@ fn what_was_is_proven_without_the_store() {
     drop((store, std::fs::remove_dir_all(&from).unwrap()));
     assert_eq!(said(&["verify", &file, &id]), "/services/www was: on\n");
     let (_, err, success) = run(&["verify", &file, &id[..12]]);
+    assert!(!success && err.contains("names no commit: an id is 64 lower-case"), "{err}");
+    let (_, err, success) = run(&["verify", &file, &"0".repeat(64)]);
     assert!(!success && err.contains("this proves something of the commit"), "{err}");
+    let (short, bytes) = (at(&folder, "short"), std::fs::read(&file).unwrap());
+    std::fs::write(&short, &bytes[..bytes.len() / 2]).unwrap();
+    let (_, err, success) = run(&["verify", &short, &id]);
+    let expected = "/short: the proof cannot be read: the object ends too early\n";
+    assert!(!success && err.ends_with(expected), "{err}");
     let mut bytes = std::fs::read(&file).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
@@ -337,6 +386,12 @@ fn old_trees_are_let_go_and_it_is_said() {
     assert!(said(&["log", &store_at, "store/retention"]).contains("but for the newest 1\n"));
     let (_, err, success) = run(&["cat", &store_at, "services/www@main~1"]);
     assert!(!success && err.contains(" was let go: see `log` of the branch store/ret"), "{err}");
+    let (_, err, success) = run(&["log", &store_at, "--path", "services/www"]);
+    assert!(!success && err.contains("the tree of the commit "), "{err}");
+    // What goes is gone: a name that is mistyped stops it.
+    let refused = ["gc", &store_at, "--keep-newest", "1", "--keep-branch", "plam"];
+    let (_, err, success) = run(&refused);
+    assert!(!success && err.contains("there is no branch plam to keep"), "{err}");
     // A copy is the same.
     said(&["pull", &copy, &store_at]);
     assert_eq!(said(&["log", &copy]), log);
@@ -347,6 +402,7 @@ fn old_trees_are_let_go_and_it_is_said() {
 fn what_is_wrong_is_said_on_standard_error() {
     let (folder, _store) = a_store();
     let (store, empty) = (at(&folder, "store"), at(&folder, ""));
+    let segment = at(&folder, "store/00000001.segment");
     for (arguments, expected) in [
         (&["log", &empty][..], "holds no store"),
         (&["merge", &empty, "plan"], "holds no store"),
@@ -355,11 +411,17 @@ fn what_is_wrong_is_said_on_standard_error() {
         (&["cat", &store, "nothing"], "there is nothing at /nothing in "),
         (&["ls", &store, "services/www"], "there is no directory at /services/www"),
         (&["import-git", &store, &empty], "cannot open"),
+        (&["repair", &store, &segment], "00000001.segment: cannot make the store's folder"),
+        (&["gc", &store], ": stop that first, or ask it"),
     ] {
         let (out, err, success) = run(arguments);
         assert!(!success && out.is_empty(), "{arguments:?}: {out}");
         assert!(err.starts_with("jitsu store: ") && err.contains(expected), "{arguments:?}: {err}");
     }
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command(&["log", &store]).stdout(full).output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && err.contains("cannot write to standard output"), "{err}");
 }
 
 #[test]
