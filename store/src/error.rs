@@ -34,8 +34,8 @@ pub enum StorageError {
         /// Where: a file and offset, or an object.
         at: Place,
     },
-    /// Another process has the store open.
-    #[error("{} is open in another process{}", path.display(), pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    /// Somebody has the store open: another process, or this one.
+    #[error("{} is open already{}", path.display(), pid.map(|pid| format!(", in process {pid}")).unwrap_or_default())]
     Locked {
         /// The lock file.
         path: PathBuf,

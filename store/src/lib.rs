@@ -4,6 +4,39 @@
 //! Everything below a branch is immutable and named by its hash; a branch is moved by
 //! compare-and-swap. Branches are merged three-way, each kind of contents in its own manner.
 //!
+//! ```
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path().join("store");
+//! use jitsu_store::{BranchName, Contents, Merged, Meta, Path, Store};
+//! let store = Store::open(&folder)?; // or Store::memory()
+//! let (main, plan) = (BranchName::new("main")?, BranchName::new("plan")?);
+//! let (idle, memory): (Path, Path) = ("www/idle".parse()?, "www/memory".parse()?);
+//! // The store asks no clock: who commits says when, in milliseconds since 1970.
+//! let by = |author: &str, time_ms| Meta { author: author.into(), time_ms, ..Meta::default() };
+//! let (start, ()) = store.update(&main, by("ann", 1), |tree| {
+//!     tree.set(&idle, Contents::text("10s"))?;
+//!     tree.set(&memory, Contents::text("64"))
+//! })?;
+//! // A branch begins at any commit.
+//! store.transact(|batch| batch.set(&plan, &start))?;
+//! store.update(&main, by("ann", 2), |tree| tree.set(&memory, Contents::text("128")))?;
+//! let (planned, ()) =
+//!     store.update(&plan, by("bob", 3), |tree| tree.set(&idle, Contents::text("1m")))?;
+//! // Conflicts are no error: they are told with all three sides, and nothing is changed.
+//! match store.merge(&main, &planned, by("ann", 4))? {
+//!     Merged::Commit(merged) => assert_eq!(merged.parents().len(), 2),
+//!     Merged::Already => println!("nothing new"),
+//!     Merged::Conflicts(conflicts) => conflicts.iter().for_each(|it| println!("{it}")),
+//! }
+//! let tree = store.resolve("main")?.tree();
+//! assert_eq!(tree.get(&memory)?, Some(Contents::text("128")));
+//! assert_eq!(tree.get(&idle)?, Some(Contents::text("1m")));
+//! let changes = store.diff(&store.resolve("main~1")?.tree(), &tree)?;
+//! assert_eq!(changes.len(), 1);
+//! assert_eq!((&changes[0].path, &changes[0].after), (&idle, &Some(Contents::text("1m"))));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! - [`Store`]: branches, updates, merges, history, watches. [`Batch`]: several of them at once.
 //! - [`Tree`], [`Path`], [`Contents`]: what a commit holds.
 //! - [`Queue`], [`Rope`], [`Map`], [`Journal`]: contents that merge by what was done to them, and

@@ -26,7 +26,7 @@ pub struct Keep {
     pub newest: usize,
     /// All that were made at this time or later, in milliseconds since 1970.
     pub since_ms: Option<u64>,
-    /// All that these branches lead to.
+    /// All that these branches lead to. One that is not there keeps nothing.
     pub branches: Vec<BranchName>,
 }
 
@@ -46,7 +46,27 @@ pub struct LetGo {
 
 impl Store {
     /// Finds the commits whose trees these rules let go, and writes down on [`RETENTION`] that
-    /// this was done, when and by whom. A collection then removes the trees.
+    /// this was done, when and by whom. The collection of the backend that is given them then
+    /// removes the trees: until it has, nothing is gone.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path().join("store");
+    /// use std::sync::Arc;
+    /// use jitsu_store::backend::{Log, LogOptions};
+    /// use jitsu_store::{BranchName, Contents, Keep, Meta, Store, Tree};
+    /// let log = Arc::new(Log::open(&folder, LogOptions::default())?);
+    /// let store = Store::on(log.clone())?;
+    /// let (main, path) = (BranchName::new("main")?, "mood".parse()?);
+    /// for mood in ["bad", "so so", "good"] {
+    ///     store.update(&main, Meta::default(), |it| it.set(&path, Contents::text(mood)))?;
+    /// }
+    /// let found = store.let_go(&Keep { newest: 1, ..Keep::default() }, &Meta::default())?;
+    /// log.let_go(&found)?;
+    /// assert!(store.keeps_tree(&store.resolve("main")?)?);
+    /// assert!(!store.keeps_tree(&store.resolve("main~1")?)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn let_go(&self, keep: &Keep, meta: &Meta) -> Result<LetGo, UpdateError<Infallible>> {
         let let_go = self.would_let_go(keep).map_err(UpdateError::Storage)?;
         if !let_go.commits.is_empty() {

@@ -140,7 +140,9 @@ impl Store {
 
     /// Changes a branch: takes its tree, edits it, and commits the result on top of the head it
     /// was taken from. If someone else moves the branch meanwhile the edit runs again on the new
-    /// tree, at most [`TRIES_MAX`] times in all.
+    /// tree, at most [`TRIES_MAX`] times in all. A branch that is not there begins with the empty
+    /// tree; an edit that changes nothing is a commit as well; after one that fails, nothing has
+    /// changed.
     pub fn update<T, E>(
         &self,
         branch: &BranchName,
@@ -255,7 +257,8 @@ impl Store {
         history::is_ancestor(history, &history.commit(ancestor)?, &history.commit(of)?)
     }
 
-    /// A commit and all its ancestors, newest first.
+    /// A commit and all its ancestors, newest first. A commit that is not in this store is the
+    /// first thing it says, as [`StorageError::Missing`].
     pub fn log(&self, from: &Id) -> Log {
         Log::new(self.shared.history.clone(), *from)
     }

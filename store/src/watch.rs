@@ -39,8 +39,10 @@ impl HeadMoved {
     }
 }
 
-/// The movements of one branch from when the watch was made. As an iterator it waits for the
-/// next one, and ends when the store is closed.
+/// The movements of one branch from when the watch was made: several since it was last asked are
+/// told as one, from the old head of the first to the new head of the last. As an iterator it
+/// waits for the next one, and ends when the store is closed: when nobody has a clone of it, be it
+/// in a [`Batch`](crate::Batch) or a [`Server`](crate::sync::Server).
 pub struct Watch {
     branch: BranchName,
     told: Option<Id>,

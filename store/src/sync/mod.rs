@@ -12,6 +12,28 @@
 //! What is lacking goes over with everything before what refers to it, the oldest commit first:
 //! so a transfer may end anywhere, and the next one goes on where it ended. Who wants the newest
 //! trees alone is offered those of all of its newest commits, and of the others none.
+//!
+//! Two stores in one process; [`Stream`] and [`serve`] carry the same over a pipe or a socket:
+//!
+//! ```
+//! use jitsu_store::sync::{Pulled, Pushed, Server};
+//! use jitsu_store::{BranchName, Contents, Meta, Store};
+//! let (ours, theirs) = (Store::memory(), Store::memory());
+//! let mut peer = Server::new(&theirs);
+//! let (main, path) = (BranchName::new("main")?, "greeting".parse()?);
+//! let write = |store: &Store, text: &str| {
+//!     store.update(&main, Meta::default(), |tree| tree.set(&path, Contents::text(text)))
+//! };
+//! write(&theirs, "hello")?;
+//! // The meta is that of the merge, if it takes one.
+//! let came = ours.pull(&mut peer, &main, &Meta::default())?;
+//! assert!(matches!(came, Pulled::Forward(_)));
+//! write(&ours, "good evening")?;
+//! assert_eq!(ours.push(&mut peer, &main)?, Pushed::Moved);
+//! let tree = theirs.resolve("main")?.tree();
+//! assert_eq!(tree.get(&path)?, Some(Contents::text("good evening")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod client;
 mod lacking;

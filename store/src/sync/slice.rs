@@ -86,7 +86,8 @@ impl From<StorageError> for SliceError {
     }
 }
 
-/// What a slice brought. Its branches were not moved: [`crate::Batch::set`] does that.
+/// What a slice brought. Its branches were not moved: [`Batch::forward`](crate::Batch::forward)
+/// does that, and [`Store::merge`] where the branch has commits of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
     /// The branches that are in it, and their heads, all of which are here now.
@@ -144,7 +145,24 @@ impl Store {
         Ok(objects)
     }
 
-    /// Takes in a slice. Each object is checked before it is kept.
+    /// Takes in a slice, and moves none of its branches. Each object is checked before it is kept; what came
+    /// before an error stays, and is garbage until a slice brings the rest.
+    ///
+    /// ```
+    /// use jitsu_store::{BranchName, Contents, Forward, Meta, Store, Tree};
+    /// let (here, there) = (Store::memory(), Store::memory());
+    /// let (main, path) = (BranchName::new("main")?, "greeting".parse()?);
+    /// let set = |tree: &mut Tree| tree.set(&path, Contents::text("hello"));
+    /// here.update(&main, Meta::default(), set)?;
+    /// let mut slice = Vec::new();
+    /// here.export_slice(&[main], &[], &mut slice)?;
+    /// for (branch, head) in there.import_slice(&mut &slice[..])?.heads {
+    ///     let came = there.transact(|batch| batch.forward(&branch, &head))?;
+    ///     assert_eq!(came, Forward::Moved);
+    /// }
+    /// assert_eq!(there.branches()?, here.branches()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn import_slice(&self, from: &mut dyn Read) -> Result<Imported, SliceError> {
         let history = self.history();
         let to = history.objects_now()?;

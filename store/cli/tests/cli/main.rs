@@ -116,7 +116,7 @@ fn a_merge_is_drawn() {
     let (folder, store) = a_store();
     let folder = at(&folder, "store");
     let (_, err, success) = run(&["merge", &folder, "plan"]);
-    assert!(!success && err.contains("is open in another process"), "{err}");
+    assert!(!success && err.contains("is open already, in process "), "{err}");
     drop(store);
     assert!(said(&["merge", &folder, "plan"]).starts_with("main is now at\n"));
     assert_eq!(said(&["merge", &folder, "plan"]), "main has it already\n");
@@ -238,7 +238,7 @@ fn a_store_is_reached_over_ssh() {
     let (_, err, success) = over(&["pull", &back, &format!("dom0:{}", at(&folder, "none"))]);
     assert!(!success && err.contains("No such file"), "{err}");
     let (_, err, success) = over(&["push", &back, &format!("dom0:{from}")]);
-    assert!(!success && err.contains("is open in another process"), "{err}");
+    assert!(!success && err.contains("is open already, in process "), "{err}");
     let (_, err, success) = over(&["pull", "--", &back, "-oProxyCommand=x:/store"]);
     assert!(!success && err.contains("is no HOST:FOLDER"), "{err}");
 }
@@ -357,7 +357,7 @@ fn what_no_branch_leads_to_is_collected() {
     let (folder, store) = a_store();
     let at_path = at(&folder, "store");
     let (_, err, success) = run(&["gc", &at_path]);
-    assert!(!success && err.contains("is open in another process"), "{err}");
+    assert!(!success && err.contains("is open already, in process "), "{err}");
     let mut batch = store.batch();
     batch.delete(&branch("plan")).unwrap();
     batch.publish().unwrap();

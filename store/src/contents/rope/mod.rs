@@ -126,7 +126,7 @@ impl<C: Chunk> Rope<C> {
         }
     }
 
-    /// Puts an item in place of the one at an index.
+    /// Puts items, one or any other number, in place of the one at an index.
     pub fn set(&mut self, at: u64, item: impl Into<C>) -> Result<(), RopeError> {
         self.replace(at..at.saturating_add(1), item)
     }
