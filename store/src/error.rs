@@ -114,7 +114,7 @@ pub enum Damage {
     #[error("an object that cannot be decoded ({0})")]
     Decode(#[from] DecodeError),
     /// A file does not begin as a segment does.
-    #[error("a file header")]
+    #[error("a file without the header of a store")]
     Header,
     /// A file of the sequence is not there.
     #[error("a gap in the sequence of files")]

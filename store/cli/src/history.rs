@@ -23,7 +23,15 @@ pub(crate) fn log(folder: &FilePath, rev: &str, path: Option<&str>, count: usize
     }
     let mut text = String::new();
     for commit in log.take(count) {
-        text += &(commit_line(&commit?) + "\n");
+        match commit {
+            Ok(commit) => text += &(commit_line(&commit) + "\n"),
+            Err(error) if text.is_empty() => return Err(error.into()),
+            // What was found is true all the same.
+            Err(error) => {
+                text += &format!("what was before cannot be told: {error}\n");
+                return Ok(Said { bytes: text.into_bytes(), is_done: false });
+            }
+        }
     }
     Ok(text.into())
 }

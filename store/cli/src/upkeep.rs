@@ -25,8 +25,11 @@ pub(crate) fn repair(from: &FilePath, to: &FilePath) -> Result<Said> {
     for (branch, id) in &repaired.made {
         text += &format!("{branch} is made at {}, which no branch led to\n", id.short());
     }
-    text += &format!("{} objects written to {}\n", repaired.damaged.objects, to.display());
-    Ok(text.into())
+    let Report { objects, .. } = repaired.damaged;
+    text += &format!("{objects} objects written to {}\n", to.display());
+    // Whoever removes the damaged folder after a success must not have lost all of it.
+    let is_done = objects > 0 || repaired.damaged.is_whole();
+    Ok(Said { bytes: text.into_bytes(), is_done })
 }
 
 pub(crate) fn gc(folder: &FilePath) -> Result<Said> {

@@ -350,6 +350,12 @@ fn damage_is_told_and_repaired_into_a_new_folder() {
     assert_eq!(said(&["log", &new, "plan"]), said(&["log", &new, "main~1"]));
     let (_, err, success) = run(&["repair", &damaged, &new]);
     assert!(!success && err.contains("holds one already"), "{err}");
+    // Nothing that is left is no success.
+    let none = at(&folder, "none");
+    std::fs::write(&file, [7; 4096]).unwrap();
+    let (out, _, success) = run(&["repair", &damaged, &none]);
+    assert!(!success && out.contains("byte 0: a file without the header of a store\n"), "{out}");
+    assert!(out.ends_with(&format!("\n0 objects written to {none}\n")), "{out}");
 }
 
 #[test]
@@ -396,6 +402,13 @@ fn old_trees_are_let_go_and_it_is_said() {
     said(&["pull", &copy, &store_at]);
     assert_eq!(said(&["log", &copy]), log);
     assert!(said(&["fsck", &copy]).contains("main is whole, at "));
+    // What is newer than the trees that went is told.
+    write(&open(FilePath::new(&copy)), "main", "services/www", &Contents::text("new"), 9_000);
+    let (out, err, success) = run(&["log", &copy, "--path", "services/www"]);
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(!success && lines.len() == 2 && err.is_empty(), "{out}{err}");
+    assert!(lines[0].ends_with("  set services/www"), "{out}");
+    assert!(lines[1].starts_with("what was before cannot be told: the tree of "), "{out}");
 }
 
 #[test]
