@@ -15,9 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let store = Store::memory();
     let (ann, bob) = (BranchName::new("ann")?, BranchName::new("bob")?);
     let (start, ()) = say(&store, &ann, 1, "hello")?;
-    let mut batch = store.batch();
-    batch.set(&bob, &start)?;
-    batch.publish()?;
+    store.transact(|batch| batch.set(&bob, &start))?;
 
     say(&store, &ann, 20, "is the VM up?")?;
     say(&store, &bob, 10, "hello!")?;

@@ -67,9 +67,7 @@ fn show(store: &Store, branch: &BranchName) -> Result<(), Box<dyn Error>> {
 }
 
 fn fork(store: &Store, branch: &BranchName, at: &Commit) -> Result<(), Box<dyn Error>> {
-    let mut batch = store.batch();
-    batch.set(branch, at)?;
-    Ok(batch.publish()?)
+    Ok(store.transact(|batch| batch.set(branch, at))?)
 }
 
 fn by(who: &BranchName, time_ms: u64) -> Meta {

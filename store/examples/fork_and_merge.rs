@@ -22,9 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
 
     // A fork is a branch that starts at a commit.
-    let mut batch = store.batch();
-    batch.set(&fork, &base)?;
-    batch.publish()?;
+    store.transact(|batch| batch.set(&fork, &base))?;
 
     let (theirs, ()) = store.update(&fork, now("stop, and count two visits"), |tree| {
         tree.set(&wanted, Contents::text("stopped"))?;

@@ -17,9 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         add(tree, "milk", &["shop"])?;
         add(tree, "boot the unikernel", &["work"])
     })?;
-    let mut batch = store.batch();
-    batch.set(&phone, &start)?;
-    batch.publish()?;
+    store.transact(|batch| batch.set(&phone, &start))?;
 
     // Apart, both change the list: other items, and the labels and the counter of the same one.
     store.update(&laptop, by("laptop", 2), |tree| {
@@ -36,9 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The same title written in two ways is for a person to decide.
     let title = "items/milk/title".parse()?;
     let head = store.head(&laptop)?.ok_or("it was just written")?;
-    let mut batch = store.batch();
-    batch.set(&phone, &head)?;
-    batch.publish()?;
+    store.transact(|batch| batch.set(&phone, &head))?;
     let name = |name: &str| Contents::text(name);
     store.update(&laptop, by("laptop", 4), |tree| tree.set(&title, name("oat milk")))?;
     let (theirs, ()) =

@@ -41,6 +41,9 @@ pub(crate) fn told(folder: &FilePath, error: &StorageError) -> anyhow::Error {
         StorageError::NoStore { .. } => {
             ": name the folder with the files *.segment, as /var/lib/jitsu/store"
         }
+        StorageError::Corrupt { .. } => {
+            ": `fsck` tells what is whole, `repair` writes that to a new folder"
+        }
         _ => "",
     };
     anyhow!("cannot open the store in {}: {error}{next}", folder.display())

@@ -36,9 +36,7 @@ use crate::codec::{DecodeError, Reader, Writer};
 ///     store.update(branch, Meta::default(), |tree| tree.set(&at, page.clone()))
 /// };
 /// let (base, ()) = set(&main, "Welcome", 1)?;
-/// let mut batch = store.batch();
-/// batch.set(&fork, &base)?;
-/// batch.publish()?;
+/// store.transact(|batch| batch.set(&fork, &base))?;
 /// set(&main, "Welcome", 11)?;
 /// let (theirs, ()) = set(&fork, "Hello", 3)?;
 /// let Merged::Commit(merged) = store.merge(&main, &theirs.id(), Meta::default())? else {

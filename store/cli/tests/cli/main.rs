@@ -343,6 +343,8 @@ fn damage_is_told_and_repaired_into_a_new_folder() {
     let (out, _, success) = run(&["fsck", &damaged]);
     assert!(!success && out.contains("00000001.segment, byte "), "{out}");
     assert!(out.contains(", needed by plan\n") && out.contains("main is whole, at "), "{out}");
+    let (_, err, success) = run(&["log", &damaged]);
+    assert!(!success && err.contains(": `fsck` tells what is whole, `repair` "), "{err}");
     let out = said(&["repair", &damaged, &new]);
     assert!(out.contains("plan is damaged, at ") && out.contains("; whole up to "), "{out}");
     assert!(said(&["fsck", &new]).contains("plan is whole, at "));
