@@ -109,7 +109,8 @@ impl Store {
     }
 
     /// Makes a type of the user's own known, so that it can be merged here. Values of a type that
-    /// is not known are kept, and conflict where both sides change them.
+    /// is not known are kept, and conflict where both sides change them. It is known to this store
+    /// and its clones, until they are closed; of two types of one name, the later.
     pub fn register<T: Custom>(&self) {
         Arc::make_mut(&mut self.shared.types.write().expect(PANICKED)).register::<T>();
     }

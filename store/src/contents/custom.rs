@@ -50,13 +50,16 @@ pub trait Custom: Sized + 'static {
     /// What the type is called where it is stored. It must be no other type's, and stay.
     const NAME: &'static str;
 
-    /// What it is made of: numbers, texts, and pairs, lists, options, sets and maps of them.
+    /// What it is made of: numbers, texts, and pairs, lists, options, sets and maps of them; three
+    /// things are `((A, B), C)`. They must stay as well: values with other parts cannot be read,
+    /// and a type that is made of others takes another name.
     type Parts: Mergeable;
 
     /// What it is made of.
     fn parts(&self) -> Self::Parts;
 
-    /// Puts it together again; `None` if it cannot be made of these.
+    /// Puts it together again; `None` if it cannot be made of these, which is an error where it is
+    /// read, and a conflict where a merge made them.
     fn from_parts(parts: Self::Parts) -> Option<Self>;
 
     /// Three-way merge of two values that were made from `base`, or from nothing. Which side is

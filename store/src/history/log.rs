@@ -13,7 +13,7 @@ use crate::tree::node::Entry;
 use crate::tree::{Tree, directory};
 
 /// A commit and all its ancestors: by falling generation, and of the same generation by falling
-/// time. Ends after an error.
+/// time. Ends after an error. (What keeps a store on a disk is [`crate::backend::Log`].)
 pub struct Log {
     history: Arc<History>,
     /// Commits to come, by generation and time.
