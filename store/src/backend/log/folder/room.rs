@@ -33,10 +33,16 @@ impl Room {
 
     /// Takes in that something was written up to here, and makes room if there is no more: as much
     /// as was written since somebody first looked, so that no file is made more than twice as long
-    /// by who writes a little. Without room all goes on, more slowly.
+    /// by who writes a little, and none behind a write that would fill it. Without room all goes
+    /// on, more slowly.
     pub(super) fn make(&mut self, file: &File, end: u64) {
+        let written = end - self.end;
         self.end = end;
         if end < self.zeros_end {
+            return;
+        }
+        if written >= ROOM_MAX {
+            self.zeros_end = end;
             return;
         }
         let zeros = vec![0; (end - self.begin).min(ROOM_MAX) as usize];

@@ -25,6 +25,9 @@ fn a_file_is_as_long_as_what_is_in_it() {
     folder.read(segment, 0, &mut bytes).unwrap();
     assert_eq!((&bytes[440..460], &bytes[640..]), (&[[1; 10], [2; 10]].concat()[..], &[3; 10][..]));
     assert_eq!(folder.len(segment).unwrap(), 650);
+    // Who writes much at once has nothing of room.
+    folder.write(segment, 650, &vec![4; 1 << 20]).unwrap();
+    assert_eq!(there(segment), 650 + (1 << 20));
     // What is gone has no room behind it, nor has what is begun again.
     folder.remove(segment).unwrap();
     folder.create(segment).unwrap();
